@@ -1,0 +1,260 @@
+//! What the survey found in a source: facts only, no decisions.
+//!
+//! Timestamps are in the ticks of the stream they belong to ([`TimeBase`]), exactly as the container gives them.
+
+use serde::{Deserialize, Serialize};
+
+use super::Ratio;
+
+/// Length of one tick of a stream in seconds, as a fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeBase {
+    /// Numerator, above zero.
+    pub num: u32,
+    /// Denominator, above zero.
+    pub den: u32,
+}
+
+impl TimeBase {
+    /// The time of `ticks`, exact, in seconds.
+    pub fn seconds(self, ticks: i64) -> Ratio {
+        Ratio::new(i128::from(ticks) * i128::from(self.num), i128::from(self.den))
+    }
+
+    /// The last tick at or before `seconds`; saturates at the ends of `i64`.
+    pub fn ticks_at(self, seconds: Ratio) -> i64 {
+        let ticks = (seconds * Ratio::new(i128::from(self.den), i128::from(self.num))).floor().to_integer();
+        i64::try_from(ticks).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
+/// A place where decoding of a video stream can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFrame {
+    /// Presentation time in ticks.
+    pub pts: i64,
+    /// Decoding time in ticks, where the container has one.
+    pub dts: Option<i64>,
+    /// Byte offset of its packet in the source, where the demuxer tells it.
+    pub position: Option<u64>,
+}
+
+/// How fields are woven into frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FieldOrder {
+    /// The stream says nothing.
+    Unknown,
+    /// Whole frames.
+    Progressive,
+    /// Two fields a frame, the upper one shown first.
+    TopFirst,
+    /// Two fields a frame, the lower one shown first.
+    BottomFirst,
+}
+
+/// The turn and mirror that make the stored picture upright, applied in this order: mirror, then turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orientation {
+    /// Mirror left and right first.
+    pub mirror: bool,
+    /// Then turn clockwise by this many quarter turns, 0 to 3.
+    pub quarter_turns: u8,
+}
+
+impl Orientation {
+    /// Whether width and height trade places.
+    pub fn swaps_sides(self) -> bool {
+        self.quarter_turns % 2 == 1
+    }
+}
+
+/// Colour description by the code points of ITU-T H.273; 2 means unspecified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColourFacts {
+    /// Whether black is 0 and white the largest code (JPEG range); absent when the source does not say.
+    pub full_range: Option<bool>,
+    /// ColourPrimaries, H.273 8.1.
+    pub primaries: u8,
+    /// TransferCharacteristics, H.273 8.2.
+    pub transfer: u8,
+    /// MatrixCoefficients, H.273 8.3.
+    pub matrix: u8,
+}
+
+/// A video stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoFacts {
+    /// Index of the stream in the container.
+    pub stream: u32,
+    /// FFmpeg's name of the codec, such as `h264`.
+    pub codec: String,
+    /// FFmpeg's name of the profile, if it has one.
+    pub profile: Option<String>,
+    /// Stored width in pixels.
+    pub width: u32,
+    /// Stored height in pixels.
+    pub height: u32,
+    /// Width of a pixel over its height, as a fraction; (1, 1) when square or unknown.
+    pub sample_aspect: (u32, u32),
+    /// How to make the picture upright.
+    pub orientation: Orientation,
+    /// FFmpeg's name of the pixel format, such as `yuv420p`.
+    pub pixel_format: String,
+    /// Bits of one component.
+    pub bit_depth: u8,
+    /// Colour description.
+    pub colour: ColourFacts,
+    /// Interlacing as flagged.
+    pub field_order: FieldOrder,
+    /// Length of a tick.
+    pub time_base: TimeBase,
+    /// Presentation time of the first picture.
+    pub first_pts: i64,
+    /// Presentation time of the last picture.
+    pub last_pts: i64,
+    /// When the last picture ends.
+    pub end_pts: i64,
+    /// Pictures in the stream.
+    pub frame_count: u64,
+    /// Median distance between pictures in ticks; 0 with fewer than two pictures.
+    pub interval_median: i64,
+    /// Largest distance between pictures in ticks.
+    pub interval_max: i64,
+    /// Pictures whose distance to the next is within an eighth of the median.
+    pub interval_regular_count: u64,
+    /// Frames a second as the container or bitstream declares it.
+    pub declared_rate: Option<(u32, u32)>,
+    /// Places where decoding can begin, by rising `pts`, at least half a second apart.
+    pub key_frames: Vec<KeyFrame>,
+    /// Pictures before the first key frame, which cannot be decoded.
+    pub undecodable_lead_count: u64,
+}
+
+/// A place in an audio stream whose sample position is known exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioAnchor {
+    /// Presentation time of a packet, in ticks.
+    pub pts: i64,
+    /// Byte offset of that packet in the source, where the demuxer tells it.
+    pub position: Option<u64>,
+    /// Position of the packet's first sample on the stream's own sample clock (samples at `sample_rate`; 0 is time zero of
+    /// the source).
+    pub sample: i64,
+}
+
+/// An audio stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioFacts {
+    /// Index of the stream in the container.
+    pub stream: u32,
+    /// FFmpeg's name of the codec, such as `aac`.
+    pub codec: String,
+    /// FFmpeg's name of the profile, if it has one.
+    pub profile: Option<String>,
+    /// Samples a second.
+    pub sample_rate: u32,
+    /// Channels.
+    pub channels: u32,
+    /// Language as tagged in the container (usually ISO 639-2), if it is.
+    pub language: Option<String>,
+    /// The track's title as tagged, if it is.
+    pub label: Option<String>,
+    /// Whether the container marks it as the default.
+    pub default: bool,
+    /// Length of a tick.
+    pub time_base: TimeBase,
+    /// First audible sample on the stream's sample clock, encoder delay taken off.
+    pub first_sample: i64,
+    /// One past the last sample.
+    pub end_sample: i64,
+    /// Known positions by rising `sample`, about a second apart, and one after each gap or jump.
+    pub anchors: Vec<AudioAnchor>,
+    /// Gaps and jumps of the timestamps.
+    pub discontinuity_count: u64,
+}
+
+/// A text or picture subtitle stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubtitleFacts {
+    /// Index of the stream in the container.
+    pub stream: u32,
+    /// FFmpeg's name of the codec, such as `subrip`.
+    pub codec: String,
+    /// Language as tagged, if it is.
+    pub language: Option<String>,
+}
+
+/// A stream that no track is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherStream {
+    /// Index of the stream in the container.
+    pub stream: u32,
+    /// What it is, in a word: `data`, `attachment`, `picture`, `video`.
+    pub kind: String,
+    /// FFmpeg's name of the codec.
+    pub codec: String,
+}
+
+/// What one stream turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamFacts {
+    /// Pictures.
+    Video(VideoFacts),
+    /// Sound.
+    Audio(AudioFacts),
+    /// Subtitles.
+    Subtitle(SubtitleFacts),
+    /// Anything else.
+    Other(OtherStream),
+}
+
+/// Everything the survey found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFacts {
+    /// FFmpeg's name of the demuxer, such as `mov,mp4,m4a,3gp,3g2,mj2`.
+    pub container: String,
+    /// Length of the source in bytes.
+    pub bytes: u64,
+    /// Duration that the container's header claims, in milliseconds.
+    pub declared_duration_ms: Option<i64>,
+    /// The streams by rising index.
+    pub streams: Vec<StreamFacts>,
+    /// Packets the demuxer marked as damaged, and places where reading had to skip ahead.
+    pub corrupt_packet_count: u64,
+}
+
+impl SourceFacts {
+    /// The video streams by rising index.
+    pub fn videos(&self) -> impl Iterator<Item = &VideoFacts> {
+        self.streams.iter().filter_map(|stream| match stream {
+            StreamFacts::Video(video) => Some(video),
+            _ => None,
+        })
+    }
+
+    /// The audio streams by rising index.
+    pub fn audios(&self) -> impl Iterator<Item = &AudioFacts> {
+        self.streams.iter().filter_map(|stream| match stream {
+            StreamFacts::Audio(audio) => Some(audio),
+            _ => None,
+        })
+    }
+
+    /// The subtitle streams by rising index.
+    pub fn subtitles(&self) -> impl Iterator<Item = &SubtitleFacts> {
+        self.streams.iter().filter_map(|stream| match stream {
+            StreamFacts::Subtitle(subtitle) => Some(subtitle),
+            _ => None,
+        })
+    }
+
+    /// The video stream with that index in the container.
+    pub fn video(&self, stream: u32) -> Option<&VideoFacts> {
+        self.videos().find(|video| video.stream == stream)
+    }
+
+    /// The audio stream with that index in the container.
+    pub fn audio(&self, stream: u32) -> Option<&AudioFacts> {
+        self.audios().find(|audio| audio.stream == stream)
+    }
+}

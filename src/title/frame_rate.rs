@@ -1,0 +1,212 @@
+//! Frame rates as exact fractions, and the choice of the output's rate from what the survey measured.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ratio, VideoFacts};
+
+/// Frames a second as a fraction in lowest terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameRate {
+    num: u32,
+    den: u32,
+}
+
+/// The rates that cameras and standards use; a measured rate within a thousandth of one of them is that one.
+const STANDARD: [(u32, u32); 17] = [
+    (24_000, 1001),
+    (24, 1),
+    (25, 1),
+    (30_000, 1001),
+    (30, 1),
+    (48_000, 1001),
+    (48, 1),
+    (50, 1),
+    (60_000, 1001),
+    (60, 1),
+    (20, 1),
+    (15, 1),
+    (15_000, 1001),
+    (12_000, 1001),
+    (12, 1),
+    (10, 1),
+    (5, 1),
+];
+
+/// Below this, media timescales grow coarse; a rate's numerator is doubled until it is reached.
+const TIMESCALE_MIN: u32 = 10_000;
+
+impl FrameRate {
+    /// A rate of `num / den` frames a second, brought to lowest terms; absent when either is zero.
+    pub fn new(num: u32, den: u32) -> Option<Self> {
+        if num == 0 || den == 0 {
+            return None;
+        }
+        let ratio = num_rational::Ratio::new(num, den);
+        Some(Self { num: *ratio.numer(), den: *ratio.denom() })
+    }
+
+    /// Frames a second.
+    pub fn per_second(self) -> Ratio {
+        Ratio::new(i128::from(self.num), i128::from(self.den))
+    }
+
+    /// Frames a second, for people and for playlists.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.num) / f64::from(self.den)
+    }
+
+    /// Numerator and denominator.
+    pub fn fraction(self) -> (u32, u32) {
+        (self.num, self.den)
+    }
+
+    /// When frame `frame` starts, in seconds after frame 0.
+    pub fn time_of(self, frame: u64) -> Ratio {
+        Ratio::new(i128::from(frame) * i128::from(self.den), i128::from(self.num))
+    }
+
+    /// Ticks a second of a media timescale in which every frame is a whole number of ticks ([`FrameRate::frame_ticks`]).
+    pub fn timescale(self) -> u32 {
+        self.num * self.multiplier()
+    }
+
+    /// Length of one frame in ticks of [`FrameRate::timescale`].
+    pub fn frame_ticks(self) -> u32 {
+        self.den * self.multiplier()
+    }
+
+    fn multiplier(self) -> u32 {
+        let mut multiplier = 1;
+        while self.num * multiplier < TIMESCALE_MIN {
+            multiplier *= 2;
+        }
+        multiplier
+    }
+
+    fn snapped(frames_per_second: f64) -> Option<Self> {
+        let near = |rate: f64| (frames_per_second / rate - 1.0).abs() < 0.0005;
+        for (num, den) in STANDARD {
+            if near(f64::from(num) / f64::from(den)) {
+                return Self::new(num, den);
+            }
+        }
+        let whole = frames_per_second.round();
+        if (1.0..=240.0).contains(&whole) && near(whole) {
+            return Self::new(whole as u32, 1);
+        }
+        let thousandths = (frames_per_second * 1000.0).round();
+        if !(1.0..=240_000.0).contains(&thousandths) {
+            return None;
+        }
+        Self::new(thousandths as u32, 1000)
+    }
+
+    /// This rate, or the largest whole fraction of it that is at most `limit`.
+    fn at_most(self, limit: u32) -> Self {
+        let mut divisor = 1;
+        while u64::from(self.num) > u64::from(limit) * u64::from(self.den) * u64::from(divisor) {
+            divisor += 1;
+        }
+        Self::new(self.num, self.den.saturating_mul(divisor)).unwrap_or(self)
+    }
+}
+
+impl fmt::Display for FrameRate {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:.3}", self.as_f64());
+        out.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+/// Chooses the rate of the output's frame grid: the source's own where it has one, the standard rate next to its median
+/// where it varies, never above `rate_max` frames a second.
+///
+/// A source with a single picture gets `rate_still`.
+pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
+    let still = FrameRate { num: 10, den: 1 };
+    let tick = f64::from(video.time_base.num) / f64::from(video.time_base.den);
+    if video.frame_count < 2 || video.last_pts <= video.first_pts || video.interval_median <= 0 {
+        return declared(video).unwrap_or(still).at_most(rate_max);
+    }
+    let span = (video.last_pts - video.first_pts) as f64 * tick;
+    let average = (video.frame_count - 1) as f64 / span;
+    let median = 1.0 / (video.interval_median as f64 * tick);
+    let chosen = if is_constant(video) {
+        // Ticks may be too coarse for one interval to tell the rate (Matroska and FLV count milliseconds); the mean over
+        // the whole stream is not, unless pictures are missing, which the declared rate shows.
+        let declared = declared(video).filter(|rate| (rate.as_f64() * tick * video.interval_median as f64 - 1.0).abs() < 0.03);
+        match declared {
+            Some(rate) if (rate.as_f64() / average - 1.0).abs() < 0.01 => FrameRate::snapped(average)
+                .filter(|snapped| (snapped.as_f64() / rate.as_f64() - 1.0).abs() > 0.0005)
+                .filter(|_| span > 10.0)
+                .or(FrameRate::snapped(rate.as_f64())),
+            Some(rate) => FrameRate::snapped(rate.as_f64()),
+            None => FrameRate::snapped(average),
+        }
+    } else {
+        let wanted = median.max(average).min(f64::from(rate_max));
+        [24.0, 25.0, 30.0, 50.0, 60.0].into_iter().find(|rate| *rate >= wanted * 0.98).and_then(FrameRate::snapped)
+    };
+    chosen.unwrap_or(still).at_most(rate_max)
+}
+
+/// Whether nearly all pictures are equally far apart.
+pub(super) fn is_constant(video: &VideoFacts) -> bool {
+    let intervals = video.frame_count.saturating_sub(1);
+    // One tick either way is the container's rounding, not the camera's.
+    intervals == 0 || video.interval_regular_count * 100 >= intervals * 95
+}
+
+fn declared(video: &VideoFacts) -> Option<FrameRate> {
+    let (num, den) = video.declared_rate?;
+    FrameRate::new(num, den).filter(|rate| (1.0..=240.0).contains(&rate.as_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::plan::tests::video_facts;
+
+    #[test]
+    fn timescales_divide_the_frame() {
+        for (num, den, timescale, ticks) in
+            [(24, 1, 12_288, 512), (30_000, 1001, 30_000, 1001), (25, 1, 12_800, 512), (60, 1, 15_360, 256), (8797, 1000, 17_594, 2000)]
+        {
+            let rate = FrameRate::new(num, den).expect("a rate");
+            assert_eq!((rate.timescale(), rate.frame_ticks()), (timescale, ticks), "{num}/{den}");
+        }
+    }
+
+    #[test]
+    fn the_rate_is_the_sources_own_where_it_has_one() {
+        // (time base, interval, frames, declared) -> rate
+        for (den, interval, count, declared, expect) in [
+            (12_288_u32, 512_i64, 1440_u64, Some((24, 1)), (24, 1)),
+            (30_000, 1001, 300, Some((30_000, 1001)), (30_000, 1001)),
+            (90_000, 3600, 100, None, (25, 1)),
+            (90_000, 750, 100, Some((120, 1)), (60, 1)),
+            (1000, 200, 88, Some((5, 1)), (5, 1)),
+            (90_000, 10_231, 46, None, (8797, 1000)),
+        ] {
+            let facts = video_facts(den, interval, count, declared);
+            assert_eq!(choose(&facts, 60).fraction(), expect, "{den} {interval} {declared:?}");
+        }
+    }
+
+    #[test]
+    fn a_varying_rate_gets_the_standard_one_above_it() {
+        let mut facts = video_facts(90_000, 3970, 190, None);
+        facts.interval_regular_count = 20;
+        assert_eq!(choose(&facts, 60).fraction(), (24, 1));
+        facts.interval_median = 1500;
+        assert_eq!(choose(&facts, 60).fraction(), (60, 1));
+    }
+
+    #[test]
+    fn a_single_picture_has_some_rate() {
+        let facts = video_facts(25, 1, 1, None);
+        assert_eq!(choose(&facts, 60).fraction(), (10, 1));
+    }
+}

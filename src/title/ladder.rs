@@ -1,0 +1,144 @@
+//! The ladder: which renditions a source of a given size deserves. Rungs are data (`config/ladders/`), the choice is here.
+
+use serde::{Deserialize, Serialize};
+
+/// One rung as the ladder file describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rung {
+    /// Name of the rendition, such as `720p`.
+    pub name: String,
+    /// Shorter side of the picture in pixels.
+    pub short_side: u32,
+    /// Constant rate factor of the encoder in tenths; lower is better and larger.
+    pub crf_tenths: u16,
+    /// Highest bit rate over the length of the buffer, for up to 30 frames a second.
+    pub maxrate_kbps: u32,
+    /// Size of the decoder's buffer that `maxrate_kbps` is held over.
+    pub bufsize_kbit: u32,
+}
+
+/// A ladder as its file describes it: rungs from largest to smallest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ladder {
+    /// Bit rates grow by this many percent for sources above 30 frames a second.
+    pub high_rate_percent: u32,
+    /// The rungs, largest first.
+    #[serde(rename = "rung")]
+    pub rungs: Vec<Rung>,
+}
+
+impl Ladder {
+    /// Reads a ladder file.
+    ///
+    /// # Errors
+    /// [`InvalidLadder`] with every fault at once: syntax, no rung, sizes that do not fall, sizes or rates of zero.
+    pub fn parse(text: &str) -> Result<Self, InvalidLadder> {
+        let ladder: Self = toml::from_str(text).map_err(|error| InvalidLadder(vec![error.to_string()]))?;
+        let mut faults = Vec::new();
+        if ladder.rungs.is_empty() {
+            faults.push("there is no rung".to_owned());
+        }
+        for rung in &ladder.rungs {
+            if rung.short_side < 16 || rung.short_side > 4320 || rung.short_side % 2 != 0 {
+                faults.push(format!("rung {}: short_side must be even and 16 to 4320", rung.name));
+            }
+            if rung.crf_tenths > 510 {
+                faults.push(format!("rung {}: crf_tenths must be at most 510", rung.name));
+            }
+            if rung.maxrate_kbps == 0 || rung.bufsize_kbit == 0 {
+                faults.push(format!("rung {}: maxrate_kbps and bufsize_kbit must be above 0", rung.name));
+            }
+        }
+        for pair in ladder.rungs.windows(2) {
+            if pair[1].short_side >= pair[0].short_side {
+                faults.push(format!("rung {} must be smaller than {}", pair[1].name, pair[0].name));
+            }
+            if pair[1].maxrate_kbps > pair[0].maxrate_kbps {
+                faults.push(format!("rung {} must not have a higher maxrate_kbps than {}", pair[1].name, pair[0].name));
+            }
+        }
+        if faults.is_empty() { Ok(ladder) } else { Err(InvalidLadder(faults)) }
+    }
+}
+
+/// A ladder file that cannot be used, with every fault in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct InvalidLadder(pub Vec<String>);
+
+/// A rung fitted to one source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RungSize {
+    /// The rung it came from, its name adapted where the size is the source's own.
+    pub rung: Rung,
+    /// Width in pixels, even.
+    pub width: u32,
+    /// Height in pixels, even.
+    pub height: u32,
+}
+
+/// A source this much larger than the largest rung that fits gets a rung of its own size.
+const OWN_RUNG_PERCENT: u32 = 120;
+
+/// Fits a ladder to a picture of `width` × `height` square pixels, upright: rungs never larger than the source, largest
+/// first, all of the source's shape and even. There is always at least one.
+pub fn fit(ladder: &Ladder, width: u32, height: u32) -> Vec<RungSize> {
+    let short = width.min(height).max(2);
+    let mut fitting: Vec<Rung> = ladder.rungs.iter().filter(|rung| rung.short_side <= short).cloned().collect();
+    let largest = fitting.first().map_or(0, |rung| rung.short_side);
+    if short * 100 >= largest * OWN_RUNG_PERCENT || fitting.is_empty() {
+        // The next larger rung's quality and limits, for it is nearest in what it must carry.
+        let pattern = ladder.rungs.iter().rev().find(|rung| rung.short_side > short);
+        if let Some(pattern) = pattern {
+            let own = Rung { name: format!("{short}p"), short_side: short, ..pattern.clone() };
+            fitting.insert(0, own);
+        }
+    }
+    fitting.into_iter().map(|rung| sized(rung, width, height)).collect()
+}
+
+fn sized(rung: Rung, width: u32, height: u32) -> RungSize {
+    let short = width.min(height).max(1);
+    let even = |side: u32| {
+        let scaled = (u64::from(side) * u64::from(rung.short_side) + u64::from(short)) / (2 * u64::from(short));
+        u32::try_from(scaled * 2).unwrap_or(u32::MAX).max(2)
+    };
+    RungSize { width: even(width), height: even(height), rung }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ladder() -> Ladder {
+        Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder")
+    }
+
+    #[test]
+    fn rungs_never_exceed_the_source() {
+        for (width, height, expect) in [
+            (1280, 720, vec![(1280, 720), (960, 540), (640, 360), (426, 240)]),
+            (720, 1280, vec![(720, 1280), (540, 960), (360, 640), (240, 426)]),
+            (1920, 1080, vec![(1920, 1080), (1280, 720), (960, 540), (640, 360), (426, 240)]),
+            (720, 405, vec![(640, 360), (426, 240)]),
+            (800, 640, vec![(675, 540), (450, 360), (300, 240)]),
+            (161, 121, vec![(162, 122)]),
+            (2, 2, vec![(2, 2)]),
+        ] {
+            let sizes: Vec<_> = fit(&ladder(), width, height).iter().map(|size| (size.width, size.height)).collect();
+            let expect: Vec<_> = expect.into_iter().map(|(w, h): (u32, u32)| (w.next_multiple_of(2), h)).collect();
+            assert_eq!(sizes, expect, "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let text = "high_rate_percent = 140\n[[rung]]\nname='a'\nshort_side=15\ncrf_tenths=600\nmaxrate_kbps=0\nbufsize_kbit=1\n";
+        let faults = Ladder::parse(text).expect_err("faulty").0;
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        assert!(Ladder::parse("high_rate_percent = 100\nrung = []").is_err());
+        assert!(Ladder::parse("colour = 1").is_err());
+    }
+}

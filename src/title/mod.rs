@@ -1,0 +1,32 @@
+//! The nouns of Headwater, pure: what a title is, what its source holds, what was planned for it.
+//!
+//! Everything here is data and arithmetic. Nothing here reads a clock, a file, an environment variable or a random
+//! number; time and randomness come in as arguments.
+
+mod facts;
+mod frame_rate;
+mod id;
+mod ladder;
+mod plan;
+mod problem;
+mod report;
+mod state;
+mod timeline;
+mod track;
+
+pub use facts::{
+    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
+    TimeBase, VideoFacts,
+};
+pub use frame_rate::{FrameRate, choose as choose_frame_rate};
+pub use id::{Generation, InvalidTitleId, TitleId};
+pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
+pub use plan::{AudioTrack, Plan, PlanPolicy, PlanRefusal, VideoEncoding, VideoTrack, plan};
+pub use problem::{Problem, ProblemCode};
+pub use report::{Remark, RemarkCode, Severity};
+pub use state::{InvalidState, TitleState};
+pub use timeline::{SegmentNumber, Timeline};
+pub use track::{CodecHeader, InvalidTrackId, TrackId, TrackKind};
+
+/// Exact rational arithmetic over seconds, used wherever rounding could add up.
+pub type Ratio = num_rational::Ratio<i128>;

@@ -1,4 +1,23 @@
 //! Headwater: a video streaming origin. The modules in reading order, from pure to effectful; code names only what stands
 //! above it here (`tests/architecture.rs` holds the table).
 
+// Pure: data and decisions.
+pub mod cmaf;
+pub mod playlist;
+pub mod semantics;
 pub mod title;
+// Adapters: one outside thing each.
+pub mod cache;
+pub mod catalogue;
+pub mod store;
+pub mod worker;
+// Flows.
+pub mod delivery;
+pub mod ingest;
+pub mod schedule;
+// Faces.
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod server;
+pub mod telemetry;

@@ -5,6 +5,7 @@
 
 mod facts;
 mod frame_rate;
+mod hash;
 mod id;
 mod ladder;
 mod plan;
@@ -19,9 +20,10 @@ pub use facts::{
     TimeBase, VideoFacts,
 };
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
+pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
-pub use plan::{AudioTrack, Plan, PlanPolicy, PlanRefusal, VideoEncoding, VideoTrack, plan};
+pub use plan::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioTrack, Plan, PlanPolicy, PlanRefusal, VideoEncoding, VideoTrack, plan};
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
 pub use state::{InvalidState, TitleState};

@@ -1,0 +1,1 @@
+//! Objects in memory, weighed in bytes, each filled once however many ask.

@@ -1,0 +1,1 @@
+//! Titles, plans and the ledger of finished segments, in SQLite.

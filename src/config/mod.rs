@@ -1,0 +1,1 @@
+//! The configuration: layers, provenance, and every fault at once.

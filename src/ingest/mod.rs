@@ -1,0 +1,1 @@
+//! From an upload to a planned title; recovery at start; deletion.

@@ -1,0 +1,1 @@
+//! What to make next, and the worker slots that make it.

@@ -1,0 +1,1 @@
+//! Pure HTTP decisions: ranges, conditional requests, freshness, routes.

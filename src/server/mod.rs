@@ -1,0 +1,1 @@
+//! Listeners, connections, limits and drain; knows nothing of video.

@@ -1,0 +1,1 @@
+//! Objects on stable storage, under typed keys.

@@ -11,6 +11,10 @@ mod error;
 mod read;
 mod record;
 mod rows;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod suite;
 mod write;
 
 use std::path::Path;

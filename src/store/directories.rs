@@ -50,12 +50,19 @@ impl Directories {
     /// Removes a directory with everything in it, durably; absent is success.
     pub(super) fn remove(&self, directory: &Path) -> io::Result<()> {
         // Outside the lock: a long title takes seconds, and others go on putting.
-        let removed = fs::remove_dir_all(directory);
+        let removed = absent_is_success(fs::remove_dir_all(directory));
         self.durable.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| !known.starts_with(directory));
-        match removed.and_then(|()| directory.parent().map_or(Ok(()), sync)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        removed?;
+        // Also when it was absent: an earlier process may have been killed between removing and making it durable.
+        absent_is_success(directory.parent().map_or(Ok(()), sync))
+    }
+}
+
+/// Success also when there was nothing to do it to.
+pub(super) fn absent_is_success(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

@@ -118,14 +118,11 @@ impl Store {
     /// [`Error::Unavailable`].
     pub async fn delete(&self, key: Key) -> Result<()> {
         let path = self.path(key);
-        let removed = blocking(move || {
-            fs::remove_file(&path)?;
-            path.parent().map_or(Ok(()), directories::sync)
-        });
-        match removed.await {
-            Err(Error::NotFound) => Ok(()),
-            other => other,
-        }
+        blocking(move || {
+            directories::absent_is_success(fs::remove_file(&path))?;
+            directories::absent_is_success(path.parent().map_or(Ok(()), directories::sync))
+        })
+        .await
     }
 
     /// Removes everything that a title has, durably; absent is success. Nothing may be put for the title meanwhile.

@@ -1,0 +1,173 @@
+//! The keys, section by section: which type each has, its range, and the values that must go together.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, UploadSettings, WorkerSettings};
+use crate::title::{Ladder, PlanPolicy};
+use crate::{cache, delivery, server, telemetry};
+
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// x264's presets, fastest first.
+const PRESETS: [&str; 10] =
+    ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
+
+/// Reads every key; nothing when one is at fault.
+pub(super) fn read(reader: &mut Reader) -> Option<Config> {
+    // Each section is read before any of them is asked for, so that the faults of all are found.
+    let public = public(reader);
+    let admin = admin(reader, public.as_ref());
+    let data = data(reader);
+    let cache = cache(reader);
+    let delivery = delivery(reader);
+    let upload = upload(reader);
+    let worker = worker(reader);
+    let plan = plan(reader);
+    let log = log(reader);
+    Some(Config {
+        public: public?,
+        admin: admin?,
+        data: data?,
+        cache: cache?,
+        delivery: delivery?,
+        upload: upload?,
+        worker: worker?,
+        plan: plan?,
+        log: log?,
+    })
+}
+
+fn public(reader: &mut Reader) -> Option<PublicSettings> {
+    let listen = reader.address("server.listen");
+    let public_url = reader.optional_url("server.public_url");
+    let drain = reader.duration("server.drain", Duration::ZERO..=HOUR);
+    let connections_max = reader.integer("server.connections_max", 1..=1_000_000_u32);
+    let header_timeout = reader.duration("server.header_timeout", SECOND..=HOUR);
+    let idle_timeout = reader.duration("server.idle_timeout", SECOND..=HOUR);
+    let server = server::Config {
+        connections_max: connections_max? as usize,
+        header_timeout: header_timeout?,
+        idle_timeout: idle_timeout?,
+        drain: drain?,
+    };
+    Some(PublicSettings { listen: listen?, public_url: public_url?, server })
+}
+
+/// The admin listener has the public one's time limits.
+fn admin(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<AdminSettings> {
+    let listen = reader.address("admin.listen");
+    let token = reader.secret("admin.token");
+    let connections_max = reader.integer("admin.connections_max", 1..=1_000_000_u32);
+    if let (Some(listen), Some(None)) = (listen, &token)
+        && !listen.ip().is_loopback()
+    {
+        reader.refuse("admin.listen", format!("{listen} is not a loopback address, which needs admin.token to be set"));
+    }
+    let public = public?;
+    if listen.is_some_and(|listen| listen == public.listen && listen.port() != 0) {
+        reader.refuse("admin.listen", "is the same address as server.listen");
+    }
+    let server = server::Config { connections_max: connections_max? as usize, ..public.server };
+    Some(AdminSettings { listen: listen?, token: token?, server })
+}
+
+fn data(reader: &mut Reader) -> Option<DataSettings> {
+    let dir = reader.path("data.dir");
+    let free_min_bytes = reader.bytes("data.free_min", 0..=1024 * TIB);
+    Some(DataSettings { dir: dir?, free_min_bytes: free_min_bytes? })
+}
+
+fn cache(reader: &mut Reader) -> Option<cache::Config> {
+    let bytes = reader.bytes("cache.bytes", MIB..=1024 * TIB);
+    let fill_bytes_max = reader.bytes("cache.fill_bytes_max", MIB..=TIB);
+    let fills_max = reader.integer("cache.fills_max", 1..=1_000_000_u32);
+    Some(cache::Config { bytes: bytes?, fill_bytes_max: fill_bytes_max?, fills_max: fills_max? as usize })
+}
+
+fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
+    let segment_wait = reader.duration("delivery.segment_wait", Duration::ZERO..=Duration::from_secs(600));
+    let waiters_max = reader.integer("delivery.waiters_max", 1..=1_000_000_u32);
+    let multivariant_max_age = reader.duration("delivery.multivariant_max_age", Duration::ZERO..=DAY);
+    if multivariant_max_age.is_some_and(|age| age.subsec_nanos() != 0) {
+        reader.refuse("delivery.multivariant_max_age", "expected whole seconds, as Cache-Control counts them");
+    }
+    Some(delivery::Config {
+        segment_wait: segment_wait?,
+        waiters_max: waiters_max? as usize,
+        multivariant_max_age: multivariant_max_age?,
+    })
+}
+
+fn upload(reader: &mut Reader) -> Option<UploadSettings> {
+    let bytes_max = reader.bytes("upload.bytes_max", 1..=1024 * TIB);
+    let concurrent_max = reader.integer("upload.concurrent_max", 1..=100_000_u32);
+    let idle_timeout = reader.duration("upload.idle_timeout", SECOND..=HOUR);
+    Some(UploadSettings { bytes_max: bytes_max?, concurrent_max: concurrent_max? as usize, idle_timeout: idle_timeout? })
+}
+
+fn worker(reader: &mut Reader) -> Option<WorkerSettings> {
+    let count = reader.integer("worker.count", 0..=1024_u32);
+    let memory_max_bytes = reader.bytes("worker.memory_max", 64 * MIB..=TIB);
+    let stall = reader.duration("worker.stall", SECOND..=HOUR);
+    let survey_deadline = reader.duration("worker.survey_deadline", SECOND..=DAY);
+    let attempts = reader.integer("worker.attempts", 1..=100_u32);
+    let path = reader.optional_path("worker.path");
+    let count = match count? as usize {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    Some(WorkerSettings {
+        count,
+        memory_max_bytes: memory_max_bytes?,
+        stall: stall?,
+        survey_deadline: survey_deadline?,
+        attempts: attempts?,
+        path: path?,
+    })
+}
+
+fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
+    let segment_length = reader.duration("video.segment_length", Duration::from_millis(500)..=Duration::from_secs(30));
+    let presets = PRESETS.map(|name| (name, name));
+    let preset = reader.choice("video.preset", &presets);
+    let frame_rate_max = reader.integer("video.frame_rate_max", 1..=240_u32);
+    let pixels_max = reader.integer("video.pixels_max", 1024..=16_384_i64 * 16_384);
+    let duration_max = reader.duration("video.duration_max", SECOND..=DAY * 30);
+    let ladder = ladder(reader);
+    let bitrate_kbps = reader.integer("audio.bitrate_kbps", 32..=320_u32);
+    Some(PlanPolicy {
+        segment_ms: segment_length?.as_millis() as u32,
+        frame_rate_max: frame_rate_max?,
+        ladder: ladder?,
+        preset: preset?.to_owned(),
+        audio_bps: bitrate_kbps? * 1000,
+        duration_max_ms: duration_max?.as_millis() as u64,
+        pixels_max: pixels_max? as u64,
+    })
+}
+
+fn ladder(reader: &mut Reader) -> Option<Ladder> {
+    let text = match reader.optional_path("ladder.file")? {
+        None => DEFAULT_LADDER.to_owned(),
+        Some(path) => match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                reader.refuse("ladder.file", format!("{} cannot be read: {error}", path.display()));
+                return None;
+            }
+        },
+    };
+    Ladder::parse(&text).map_err(|error| reader.refuse("ladder.file", error.to_string())).ok()
+}
+
+fn log(reader: &mut Reader) -> Option<telemetry::Config> {
+    let formats = [("text", telemetry::LogFormat::Text), ("json", telemetry::LogFormat::Json)];
+    let format = reader.choice("log.format", &formats);
+    let filter = reader.text("log.filter", telemetry::check_filter);
+    Some(telemetry::Config { format: format?, filter: filter? })
+}

@@ -1,0 +1,270 @@
+//! What an H.264 sequence parameter set says about the pictures (H.264 7.3.2.1.1 and E.1.1), as far as the sample entry
+//! needs it. A set that breaks the limits of its level is still read, since decoders play it.
+
+use super::bits::{BadBits, Bits};
+use super::nal;
+
+/// The fields of a sequence parameter set that packaging needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SpsFacts {
+    /// profile_idc.
+    pub profile_idc: u8,
+    /// The constraint flags and two reserved bits.
+    pub constraint_flags: u8,
+    /// level_idc.
+    pub level_idc: u8,
+    /// chroma_format_idc.
+    pub chroma_format_idc: u8,
+    /// Bits of a luma sample, 8 to 14.
+    pub bit_depth_luma: u8,
+    /// Bits of a chroma sample, 8 to 14.
+    pub bit_depth_chroma: u8,
+    /// Width in pixels after cropping.
+    pub width: u32,
+    /// Height in pixels after cropping.
+    pub height: u32,
+    /// Width of a pixel over its height; absent when unspecified.
+    pub sample_aspect: Option<(u32, u32)>,
+    /// Colour description; absent when unspecified.
+    pub colour: Option<Colour>,
+}
+
+/// Colour by the code points of ITU-T H.273.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Colour {
+    pub primaries: u8,
+    pub transfer: u8,
+    pub matrix: u8,
+    pub full_range: bool,
+}
+
+/// Reads a sequence parameter set, given as a NAL unit; absent when it is malformed.
+pub(super) fn read(unit: &[u8]) -> Option<SpsFacts> {
+    if nal::unit_type(unit) != Some(nal::SPS) {
+        return None;
+    }
+    read_payload(&nal::without_emulation_prevention(&unit[1..])).ok().flatten()
+}
+
+/// Profiles that write the chroma format (7.3.2.1.1).
+const WITH_CHROMA_FORMAT: [u8; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+/// num_ref_frames_in_pic_order_cnt_cycle at most (7.4.2.1.1).
+const ORDER_CYCLE_MAX: u32 = 255;
+
+fn read_payload(payload: &[u8]) -> Result<Option<SpsFacts>, BadBits> {
+    let mut bits = Bits::new(payload);
+    let profile_idc = bits.number(8)? as u8;
+    let constraint_flags = bits.number(8)? as u8;
+    let level_idc = bits.number(8)? as u8;
+    bits.exp_golomb()?; // seq_parameter_set_id
+    let mut chroma = Chroma { format_idc: 1, planes_apart: false, bit_depth_luma: 8, bit_depth_chroma: 8 };
+    if WITH_CHROMA_FORMAT.contains(&profile_idc) {
+        chroma = Chroma::read(&mut bits)?;
+    }
+    if chroma.format_idc > 3 || chroma.bit_depth_luma > 14 || chroma.bit_depth_chroma > 14 {
+        return Ok(None);
+    }
+    bits.exp_golomb()?; // log2_max_frame_num_minus4
+    skip_picture_order(&mut bits)?;
+    bits.exp_golomb()?; // max_num_ref_frames
+    bits.flag()?; // gaps_in_frame_num_value_allowed_flag
+    let Some((width, height)) = read_size(&mut bits, &chroma)? else {
+        return Ok(None);
+    };
+    let (sample_aspect, colour) = if bits.flag()? { read_usability(&mut bits)? } else { (None, None) };
+    Ok(Some(SpsFacts {
+        profile_idc,
+        constraint_flags,
+        level_idc,
+        chroma_format_idc: chroma.format_idc as u8,
+        bit_depth_luma: chroma.bit_depth_luma as u8,
+        bit_depth_chroma: chroma.bit_depth_chroma as u8,
+        width,
+        height,
+        sample_aspect,
+        colour,
+    }))
+}
+
+struct Chroma {
+    format_idc: u32,
+    planes_apart: bool,
+    bit_depth_luma: u32,
+    bit_depth_chroma: u32,
+}
+
+impl Chroma {
+    fn read(bits: &mut Bits<'_>) -> Result<Self, BadBits> {
+        let format_idc = bits.exp_golomb()?;
+        let planes_apart = format_idc == 3 && bits.flag()?;
+        let bit_depth_luma = bits.exp_golomb()?.saturating_add(8);
+        let bit_depth_chroma = bits.exp_golomb()?.saturating_add(8);
+        bits.flag()?; // qpprime_y_zero_transform_bypass_flag
+        if bits.flag()? {
+            for list in 0..if format_idc == 3 { 12 } else { 8 } {
+                if bits.flag()? {
+                    skip_scaling_list(bits, if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+        Ok(Self { format_idc, planes_apart, bit_depth_luma, bit_depth_chroma })
+    }
+
+    /// CropUnitX and CropUnitY for frames (7-19 to 7-22).
+    fn crop_units(&self) -> (u64, u64) {
+        match self.format_idc {
+            1 => (2, 2),
+            2 => (2, 1),
+            _ => (1, 1),
+        }
+    }
+}
+
+/// 7.3.2.1.1.1.
+fn skip_scaling_list(bits: &mut Bits<'_>, length: u32) -> Result<(), BadBits> {
+    let (mut last, mut next) = (8, 8);
+    for _ in 0..length {
+        if next != 0 {
+            next = (last + bits.signed_exp_golomb()?).rem_euclid(256);
+        }
+        if next != 0 {
+            last = next;
+        }
+    }
+    Ok(())
+}
+
+fn skip_picture_order(bits: &mut Bits<'_>) -> Result<(), BadBits> {
+    match bits.exp_golomb()? {
+        0 => {
+            bits.exp_golomb()?; // log2_max_pic_order_cnt_lsb_minus4
+        }
+        1 => {
+            bits.flag()?; // delta_pic_order_always_zero_flag
+            bits.signed_exp_golomb()?; // offset_for_non_ref_pic
+            bits.signed_exp_golomb()?; // offset_for_top_to_bottom_field
+            let count = bits.exp_golomb()?;
+            if count > ORDER_CYCLE_MAX {
+                return Err(BadBits);
+            }
+            for _ in 0..count {
+                bits.signed_exp_golomb()?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Width and height after cropping; absent when nothing is left or it is beyond all sense.
+fn read_size(bits: &mut Bits<'_>, chroma: &Chroma) -> Result<Option<(u32, u32)>, BadBits> {
+    let width_blocks = u64::from(bits.exp_golomb()?) + 1;
+    let height_units = u64::from(bits.exp_golomb()?) + 1;
+    let frames_only = bits.flag()?;
+    if !frames_only {
+        bits.flag()?; // mb_adaptive_frame_field_flag
+    }
+    let fields = if frames_only { 1 } else { 2 };
+    bits.flag()?; // direct_8x8_inference_flag
+    let (mut across, mut down) = (0, 0);
+    if bits.flag()? {
+        across = u64::from(bits.exp_golomb()?) + u64::from(bits.exp_golomb()?);
+        down = u64::from(bits.exp_golomb()?) + u64::from(bits.exp_golomb()?);
+    }
+    let (unit_x, unit_y) = if chroma.planes_apart { (1, 1) } else { chroma.crop_units() };
+    let width = (width_blocks * 16).checked_sub(across * unit_x);
+    let height = (height_units * 16 * fields).checked_sub(down * unit_y * fields);
+    let side = |length: Option<u64>| length.and_then(|length| u32::try_from(length).ok()).filter(|length| *length > 0);
+    Ok(side(width).zip(side(height)))
+}
+
+/// The pixel shapes of table E-1, from aspect_ratio_idc 1 on.
+const SHAPES: [(u32, u32); 16] = [
+    (1, 1),
+    (12, 11),
+    (10, 11),
+    (16, 11),
+    (40, 33),
+    (24, 11),
+    (20, 11),
+    (32, 11),
+    (80, 33),
+    (18, 11),
+    (15, 11),
+    (64, 33),
+    (160, 99),
+    (4, 3),
+    (3, 2),
+    (2, 1),
+];
+/// aspect_ratio_idc that announces a shape in numbers.
+const EXTENDED_SHAPE: u32 = 255;
+
+type Usability = (Option<(u32, u32)>, Option<Colour>);
+
+fn read_usability(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
+    let mut shape = None;
+    if bits.flag()? {
+        shape = match bits.number(8)? {
+            EXTENDED_SHAPE => Some((bits.number(16)?, bits.number(16)?)).filter(|(wide, high)| *wide != 0 && *high != 0),
+            code => (code as usize).checked_sub(1).and_then(|index| SHAPES.get(index).copied()),
+        };
+    }
+    if bits.flag()? {
+        bits.flag()?; // overscan_appropriate_flag
+    }
+    let mut colour = None;
+    if bits.flag()? {
+        bits.number(3)?; // video_format
+        let full_range = bits.flag()?;
+        if bits.flag()? {
+            let (primaries, transfer, matrix) = (bits.number(8)? as u8, bits.number(8)? as u8, bits.number(8)? as u8);
+            colour = Some(Colour { primaries, transfer, matrix, full_range });
+        }
+    }
+    Ok((shape, colour))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::*;
+    use crate::cmaf::testing::bytes;
+
+    const BT709: Colour = Colour { primaries: 1, transfer: 1, matrix: 1, full_range: false };
+
+    #[test]
+    fn sets_of_a_real_encoder() {
+        // (set, profile and level, chroma format, size, pixel shape, colour)
+        for (hex, profile, chroma, size, shape, colour) in [
+            ("6764001facd9405005bb016a020202800001f480007530078c18cb", (100, 0, 31), 1, (1280, 720), Some((1, 1)), Some(BT709)),
+            ("67640015acd941b1fe4f016a020202800001f480007530078b16cb", (100, 0, 21), 1, (426, 240), Some((1, 1)), Some(BT709)),
+            ("6764001eacd940a03deeb0e10000030001000003 00320f162d96", (100, 0, 30), 1, (636, 478), Some((4, 3)), None),
+            ("67f4000a919b28e4f1b2e0220000030002000003 00641e244b2c", (244, 0, 10), 3, (100, 60), Some((1, 1)), None),
+            ("6742c028d900780227e5c0440000030004000003 00c83c60c920", (66, 0xc0, 40), 1, (1920, 1080), Some((1, 1)), None),
+            ("67640028acd94078044fde0220000003 00200000 0643e2c5b2c0", (100, 0, 40), 1, (1920, 1080), Some((1, 1)), None),
+        ] {
+            let facts = read(&bytes(hex)).expect(hex);
+            assert_eq!((facts.profile_idc, facts.constraint_flags, facts.level_idc), profile, "{hex}");
+            assert_eq!((facts.chroma_format_idc, facts.bit_depth_luma, facts.bit_depth_chroma), (chroma, 8, 8), "{hex}");
+            assert_eq!(((facts.width, facts.height), facts.sample_aspect, facts.colour), (size, shape, colour), "{hex}");
+        }
+    }
+
+    #[test]
+    fn cut_and_foreign_units_are_refused() {
+        let whole = bytes("6764001facd9405005bb016a020202800001f480007530078c18cb");
+        for length in 0..14 {
+            assert_eq!(read(&whole[..length]), None, "{length} bytes");
+        }
+        assert_eq!(read(&bytes("68ef8fcb")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(profile in prop::sample::select(vec![66_u8, 100, 244]), payload in any::<Vec<u8>>()) {
+            let _ = read(&[&[0x67, profile, 0, 30][..], &payload].concat());
+        }
+    }
+}

@@ -1,1 +1,3 @@
+//! Integration tests: the real binaries, real files, real sockets. Each module says what belongs in it.
 
+mod survey;

@@ -1,1 +1,59 @@
-fn main() {}
+//! The worker: the only program that links FFmpeg. Reads requests from standard input, the source from descriptor 3, and
+//! answers on standard output. Started by the server, never by hand.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd};
+use std::process::ExitCode;
+
+use headwater::worker::protocol::SOURCE_FD;
+use headwater::worker::sandbox;
+
+#[path = "../media/mod.rs"]
+mod media;
+
+/// Address space when the server names none.
+const MEMORY_MAX_BYTES: u64 = 4 << 30;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["--memory-max", bytes] => match bytes.parse() {
+            Ok(bytes) => work(bytes),
+            Err(_) => Err(io::Error::other("--memory-max takes a number of bytes")),
+        },
+        ["--probe-sandbox"] => probe_sandbox(),
+        _ => Err(io::Error::other("started by the server, never by hand; --probe-sandbox shows whether its sandbox holds here")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("headwater-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(memory_max_bytes: u64) -> io::Result<()> {
+    // SAFETY: only asked whether it is open; it stays open for the life of the process.
+    let source = unsafe { BorrowedFd::borrow_raw(SOURCE_FD) };
+    if rustix::io::fcntl_getfd(source).is_err() {
+        return Err(io::Error::other("the source is expected on descriptor 3"));
+    }
+    let replies = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    ffmpeg_next::init().map_err(io::Error::other)?;
+    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
+    sandbox::enter(memory_max_bytes)?;
+    // SAFETY: the server opened this descriptor for this process, and nothing else here uses it.
+    let source = unsafe { File::from_raw_fd(SOURCE_FD) };
+    media::serve(source, io::stdin().lock(), &media::Pulse::new(Box::new(replies)))
+}
+
+fn probe_sandbox() -> io::Result<()> {
+    sandbox::enter(MEMORY_MAX_BYTES)?;
+    match sandbox::escapes().as_slice() {
+        [] => Ok(()),
+        escapes => Err(io::Error::other(format!("the sandbox let through: {}", escapes.join(", ")))),
+    }
+}

@@ -116,7 +116,6 @@ pub struct Problem {
     /// A plain sentence for the uploader.
     pub message: String,
     /// What exactly was seen, for an engineer; absent when the sentence says it all.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 

@@ -1,0 +1,93 @@
+//! AAC-LC by FFmpeg's own encoder, for the frames of one segment.
+//!
+//! The encoder starts some frames before the segment and goes on a little after it; what it makes there is thrown away. So
+//! the frames that are kept come out as from one continuous encode, and segments join without a click (the transform of
+//! each frame overlaps with its neighbours', ISO 14496-3 4.6.11).
+
+use bytes::Bytes;
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ChannelLayout;
+use ffmpeg_next::codec::encoder::audio::Encoder;
+use ffmpeg_next::ffi;
+use ffmpeg_next::format::Sample as Format;
+use ffmpeg_next::format::sample::Type;
+use ffmpeg_next::frame::Audio;
+use headwater::cmaf::Sample;
+use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioTrack, CodecHeader, Problem, ProblemCode};
+
+use super::resample::Stereo;
+
+/// Frames encoded before the segment and thrown away.
+pub const PRE_ROLL_FRAMES: u64 = 8;
+/// Frames encoded after the segment and thrown away: the encoder's one frame of delay, and one it looks ahead.
+pub const POST_ROLL_FRAMES: u64 = 2;
+
+const FORMAT: Format = Format::F32(Type::Planar);
+
+fn open(track: &AudioTrack) -> Result<Encoder, Problem> {
+    let codec = ffmpeg::encoder::find(ffmpeg::codec::Id::AAC).ok_or_else(|| failed("FFmpeg here has no AAC encoder"))?;
+    let mut context = ffmpeg::codec::Context::new_with_codec(codec);
+    context.set_threading(ffmpeg::threading::Config { count: 1, ..Default::default() });
+    let mut audio = context.encoder().audio().map_err(failed)?;
+    audio.set_rate(AUDIO_SAMPLE_RATE as i32);
+    audio.set_format(FORMAT);
+    audio.set_channel_layout(ChannelLayout::STEREO);
+    audio.set_bit_rate(track.bit_rate_bps as usize);
+    audio.set_time_base(ffmpeg::Rational::new(1, AUDIO_SAMPLE_RATE as i32));
+    // SAFETY: the context is owned here and not open yet.
+    unsafe { (*audio.as_mut_ptr()).flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32 };
+    audio.open().map_err(failed)
+}
+
+/// The AudioSpecificConfig that every segment of the track is decoded with.
+pub fn header(track: &AudioTrack) -> Result<CodecHeader, Problem> {
+    let encoder = open(track)?;
+    // SAFETY: the encoder is open, so `extradata` points to `extradata_size` bytes or the size is 0.
+    let config = unsafe {
+        let raw = encoder.as_ptr();
+        match usize::try_from((*raw).extradata_size) {
+            Ok(size) if size > 0 => Bytes::copy_from_slice(std::slice::from_raw_parts((*raw).extradata, size)),
+            _ => return Err(failed("the encoder gave no configuration")),
+        }
+    };
+    Ok(CodecHeader::Aac { config })
+}
+
+/// Encodes `frames` AAC frames. `sound` holds [`PRE_ROLL_FRAMES`] before them, them, and [`POST_ROLL_FRAMES`] after them.
+pub fn encode(track: &AudioTrack, sound: &Stereo, frames: u64) -> Result<Vec<Sample>, Problem> {
+    let mut encoder = open(track)?;
+    let length = AAC_FRAME_SAMPLES as usize;
+    let mut kept = Vec::with_capacity(frames as usize);
+    let mut packet = ffmpeg::Packet::empty();
+    let keep = PRE_ROLL_FRAMES as i64..(PRE_ROLL_FRAMES + frames) as i64;
+    let mut collect = |encoder: &mut Encoder, kept: &mut Vec<Sample>| -> Result<(), Problem> {
+        while encoder.receive_packet(&mut packet).is_ok() {
+            let (Some(pts), Some(data)) = (packet.pts(), packet.data()) else { return Err(failed("a packet without time")) };
+            if keep.contains(&pts.div_euclid(length as i64)) {
+                kept.push(Sample {
+                    duration_ticks: AAC_FRAME_SAMPLES,
+                    composition_offset_ticks: 0,
+                    sync: true,
+                    data: Bytes::copy_from_slice(data),
+                });
+            }
+        }
+        Ok(())
+    };
+    for (index, (left, right)) in sound.left.chunks_exact(length).zip(sound.right.chunks_exact(length)).enumerate() {
+        let mut frame = Audio::new(FORMAT, length, ChannelLayout::STEREO);
+        frame.set_rate(AUDIO_SAMPLE_RATE);
+        frame.plane_mut::<f32>(0).copy_from_slice(left);
+        frame.plane_mut::<f32>(1).copy_from_slice(right);
+        frame.set_pts(Some((index * length) as i64));
+        encoder.send_frame(&frame).map_err(failed)?;
+        collect(&mut encoder, &mut kept)?;
+    }
+    encoder.send_eof().map_err(failed)?;
+    collect(&mut encoder, &mut kept)?;
+    Ok(kept)
+}
+
+fn failed(what: impl std::fmt::Display) -> Problem {
+    Problem::with_detail(ProblemCode::WorkerFailed, format!("encoding sound: {what}"))
+}

@@ -1,0 +1,210 @@
+//! The worker's loop: takes requests, keeps the decoders of its one source open between them, and answers.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use ffmpeg_next::frame::Video;
+use headwater::cmaf;
+use headwater::title::{CodecHeader, ColourFacts, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind};
+use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
+
+use super::audio_encoder;
+use super::audio_lane::AudioLane;
+use super::colour;
+use super::pulse::Pulse;
+use super::scaler::Scaler;
+use super::source::Source;
+use super::survey::survey;
+use super::video_encoder::VideoEncoder;
+use super::video_lane::{Shown, VideoLane};
+
+/// Answers requests until there are no more.
+///
+/// # Errors
+/// When the server says something that is no message, or is gone.
+pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::Result<()> {
+    let file = Arc::new(source);
+    let mut engine = None;
+    while let Some(request) = read_message::<Request>(&mut requests)? {
+        let answer = match request {
+            Request::Survey => survey(&file, pulse).map(|facts| Reply::Surveyed(Box::new(facts))),
+            Request::Open { facts, plan } => Engine::open(Arc::clone(&file), *facts, *plan, pulse.clone()).map(|opened| {
+                let headers = opened.headers.clone();
+                engine = Some(opened);
+                Reply::Opened(headers)
+            }),
+            Request::Make { number, tracks } => match &mut engine {
+                Some(engine) => engine.make(number, &tracks).map(|()| Reply::Done),
+                None => Err(failed("no plan was opened")),
+            },
+        };
+        pulse.reply(&answer.unwrap_or_else(Reply::Refused))?;
+    }
+    Ok(())
+}
+
+/// One source being worked on after one plan.
+struct Engine {
+    file: Arc<File>,
+    facts: SourceFacts,
+    plan: Plan,
+    headers: Vec<(TrackId, CodecHeader)>,
+    colour: Option<ColourFacts>,
+    video: Option<VideoLane>,
+    scaler: Option<Scaler>,
+    audio: Vec<(TrackId, AudioLane)>,
+    pulse: Pulse,
+}
+
+impl Engine {
+    fn open(file: Arc<File>, facts: SourceFacts, plan: Plan, pulse: Pulse) -> Result<Self, Problem> {
+        let colour = plan.video_stream.and_then(|stream| facts.video(stream)).map(colour::output);
+        let mut headers = Vec::new();
+        for id in plan.tracks() {
+            let header = match (id.kind, colour) {
+                (TrackKind::Video, Some(colour)) => {
+                    VideoEncoder::open(&plan.video[usize::from(id.index)], plan.timeline.frame_rate(), colour)?.header()?
+                }
+                (TrackKind::Video, None) => return Err(failed("the plan's video stream is not in the source")),
+                (TrackKind::Audio, _) => audio_encoder::header(&plan.audio[usize::from(id.index)])?,
+            };
+            headers.push((id, header));
+        }
+        Ok(Self { file, facts, plan, headers, colour, video: None, scaler: None, audio: Vec::new(), pulse })
+    }
+
+    fn make(&mut self, number: SegmentNumber, tracks: &[TrackId]) -> Result<(), Problem> {
+        if tracks.iter().any(|track| !self.plan.has(*track)) {
+            return Err(failed("no such track"));
+        }
+        let mut videos: Vec<usize> = tracks.iter().filter(|track| track.kind == TrackKind::Video).map(|track| usize::from(track.index)).collect();
+        videos.sort_unstable();
+        videos.dedup();
+        if !videos.is_empty() {
+            self.make_video(number, &videos)?;
+        }
+        for track in tracks.iter().filter(|track| track.kind == TrackKind::Audio) {
+            self.make_audio(number, *track)?;
+        }
+        Ok(())
+    }
+
+    fn make_video(&mut self, number: SegmentNumber, wanted: &[usize]) -> Result<(), Problem> {
+        let frames = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
+        let mut fresh = self.video_lane()?.start(frames.start);
+        let (encoders, concealed) = loop {
+            let made = self.encode_video(frames.clone(), wanted)?;
+            // In a damaged source, what a decoder makes of it depends on where it began. The key frame before the segment
+            // is where it is defined to begin.
+            let lane = self.video_lane()?;
+            if fresh || !lane.is_damaged() {
+                break made;
+            }
+            lane.restart(frames.start);
+            fresh = true;
+        };
+        let dropped = self.video_lane()?.dropped();
+        for (index, encoder) in wanted.iter().zip(encoders) {
+            let track = TrackId::video(*index as u8);
+            let samples = encoder.finish()?;
+            self.send(track, number, &samples, concealed, dropped)?;
+        }
+        Ok(())
+    }
+
+    fn encode_video(&mut self, frames: std::ops::Range<u64>, wanted: &[usize]) -> Result<(Vec<VideoEncoder>, u64), Problem> {
+        let Self { plan, facts, colour, scaler, video: Some(lane), headers, pulse, .. } = self else {
+            return Err(failed("there is no picture"));
+        };
+        let (Some(colour), Some(video)) = (*colour, plan.video_stream.and_then(|stream| facts.video(stream))) else {
+            return Err(failed("there is no picture"));
+        };
+        let mut encoders = Vec::with_capacity(wanted.len());
+        for index in wanted {
+            let encoder = VideoEncoder::open(&plan.video[*index], plan.timeline.frame_rate(), colour)?;
+            let track = TrackId::video(*index as u8);
+            if headers.iter().all(|(id, header)| *id != track || Some(header) != encoder.header().ok().as_ref()) {
+                return Err(failed("the encoder changed its parameter sets"));
+            }
+            encoders.push(encoder);
+        }
+        let mut pictures: Vec<Video> = Vec::new();
+        let mut concealed = 0;
+        for (index, slot) in frames.enumerate() {
+            let missing = match lane.show(slot) {
+                Shown::New { picture, missing } => {
+                    if !scaler.as_ref().is_some_and(|scaler| scaler.fits(picture, wanted)) {
+                        *scaler = Some(Scaler::new(picture, video, plan, wanted).map_err(failed)?);
+                    }
+                    let Some(scaler) = scaler else { return Err(failed("no scaler")) };
+                    pictures = scaler.scale(picture).map_err(failed)?;
+                    missing
+                }
+                Shown::Again { missing } => missing,
+                Shown::Nothing => {
+                    pictures = wanted.iter().map(|index| black(plan.video[*index].width, plan.video[*index].height)).collect();
+                    true
+                }
+            };
+            concealed += u64::from(missing);
+            for (encoder, picture) in encoders.iter_mut().zip(&pictures) {
+                encoder.encode(picture, index as u64)?;
+            }
+            pulse.advance(1);
+        }
+        Ok((encoders, concealed))
+    }
+
+    fn make_audio(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
+        use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE};
+        let frames = self.plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| failed("no such segment"))?;
+        let stretch = self.audio_lane(id)?.stretch(&frames).map_err(failed)?;
+        let track = &self.plan.audio[usize::from(id.index)];
+        let samples = audio_encoder::encode(track, &stretch.sound, frames.end - frames.start)?;
+        self.send(id, number, &samples, stretch.concealed, 0)
+    }
+
+    fn send(&self, track: TrackId, number: SegmentNumber, samples: &[cmaf::Sample], concealed: u64, dropped: u64) -> Result<(), Problem> {
+        let bytes = cmaf::media_segment(&self.plan, track, number, samples).map_err(failed)?;
+        let segment = MadeSegment { track, number, bytes, concealed, dropped };
+        self.pulse.reply(&Reply::Segment(segment)).map_err(failed)
+    }
+
+    fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
+        if self.video.is_none() {
+            let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
+            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+            self.video = VideoLane::open(source, video, &self.plan);
+        }
+        self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
+    }
+
+    fn audio_lane(&mut self, id: TrackId) -> Result<&mut AudioLane, Problem> {
+        let at = match self.audio.iter().position(|(known, _)| *known == id) {
+            Some(at) => at,
+            None => {
+                let stream = self.plan.audio[usize::from(id.index)].stream;
+                let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
+                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
+                self.audio.push((id, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
+                self.audio.len() - 1
+            }
+        };
+        Ok(&mut self.audio[at].1)
+    }
+}
+
+/// A black picture in limited range.
+fn black(width: u32, height: u32) -> Video {
+    let mut picture = Video::new(ffmpeg_next::format::Pixel::YUV420P, width, height);
+    for (plane, value) in [(0, 16), (1, 128), (2, 128)] {
+        picture.data_mut(plane).fill(value);
+    }
+    picture
+}
+
+fn failed(what: impl std::fmt::Display) -> Problem {
+    Problem::with_detail(ProblemCode::WorkerFailed, what.to_string())
+}

@@ -1,0 +1,194 @@
+//! The survey: one pass over a source's packets that finds what is really there. Only the first frame of each stream is
+//! decoded, to know that it can be; sound whose packets do not tell their length is decoded to count its samples.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi;
+use ffmpeg_next::media::Type;
+use headwater::title::{OtherStream, Problem, ProblemCode, SourceFacts, StreamFacts, SubtitleFacts};
+
+use super::decoder::{Decoder, Step};
+use super::pulse::Pulse;
+use super::sniff::sniff;
+use super::source::Source;
+use super::stream_facts;
+use super::survey_audio::AudioSurvey;
+use super::survey_video::VideoSurvey;
+
+/// Packets of a stream within which a first frame must come out for the stream to count as decodable.
+const TRIAL_PACKETS: u32 = 300;
+
+/// Surveys the file.
+///
+/// # Errors
+/// The [`Problem`] that the uploader is told when nothing in it can become a title.
+pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
+    match sniff(file) {
+        Ok(None) => {}
+        Ok(Some(problem)) => return Err(problem),
+        Err(error) => return Err(Problem::with_detail(ProblemCode::SourceLost, error.to_string())),
+    }
+    let mut source = Source::open(Arc::clone(file), pulse.clone())?;
+    let mut streams: Vec<Stream> = (0..source.input().nb_streams()).map(|index| Stream::begin(&source, index)).collect();
+    let mut encrypted = false;
+    while let Some(packet) = source.read() {
+        encrypted |= packet.side_data().any(|side| side.kind() == ffmpeg::packet::side_data::Type::EncryptionInfo);
+        if let Some(stream) = streams.get_mut(packet.stream()) {
+            stream.take(&packet, &source);
+        }
+    }
+    encrypted |= streams.iter().any(|stream| stream.encrypted);
+    let undecodable = streams.iter().any(Stream::has_packets_but_no_frame);
+    let guess = source.input().probe_score() <= ffi::AVPROBE_SCORE_MAX / 4;
+    let streams: Vec<StreamFacts> = streams.into_iter().map(Stream::finish).collect();
+    let playable = streams.iter().any(|stream| matches!(stream, StreamFacts::Video(_) | StreamFacts::Audio(_)));
+    if encrypted {
+        return Err(Problem::new(ProblemCode::Encrypted));
+    }
+    if !playable && undecodable {
+        return Err(Problem::new(if guess { ProblemCode::NotMedia } else { undecodable_code(&streams) }));
+    }
+    if !playable && guess {
+        return Err(Problem::new(ProblemCode::NotMedia));
+    }
+    Ok(SourceFacts {
+        container: source.input().format().name().to_owned(),
+        bytes: source.bytes(),
+        declared_duration_ms: declared_duration_ms(&source),
+        corrupt_packet_count: source.corrupt_count(),
+        streams,
+    })
+}
+
+/// Without a decoder for any stream the codec is the trouble; with one, the bytes are.
+fn undecodable_code(streams: &[StreamFacts]) -> ProblemCode {
+    let known = streams.iter().any(|stream| match stream {
+        StreamFacts::Other(other) => other.kind != "unsupported",
+        _ => true,
+    });
+    if known { ProblemCode::Corrupt } else { ProblemCode::UnsupportedCodec }
+}
+
+fn declared_duration_ms(source: &Source) -> Option<i64> {
+    let duration = source.input().duration();
+    (duration > 0).then_some(duration / (i64::from(ffi::AV_TIME_BASE) / 1000))
+}
+
+/// What the pass over the packets knows of one stream so far.
+struct Stream {
+    index: u32,
+    codec: String,
+    encrypted: bool,
+    trial: Trial,
+    kind: Kind,
+}
+
+enum Kind {
+    Video(Box<VideoSurvey>),
+    Audio(Box<AudioSurvey>),
+    Subtitle { language: Option<String> },
+    Other(&'static str),
+}
+
+/// Whether the stream's packets can be decoded at all.
+enum Trial {
+    Running { decoder: Decoder, sent: u32 },
+    Passed,
+    Failed { sent: u32 },
+    Unsupported,
+}
+
+impl Stream {
+    fn begin(source: &Source, index: u32) -> Self {
+        let Some(stream) = source.input().stream(index as usize) else {
+            return Self { index, codec: "unknown".into(), encrypted: false, trial: Trial::Unsupported, kind: Kind::Other("data") };
+        };
+        let parameters = stream_facts::parameters(&stream);
+        let codec = stream_facts::codec_name(parameters);
+        let encrypted = parameters.codec_tag == u32::from_le_bytes(*b"encv") || parameters.codec_tag == u32::from_le_bytes(*b"enca");
+        let kind = match stream.parameters().medium() {
+            Type::Video if stream_facts::is_attached_picture(&stream) => Kind::Other("picture"),
+            Type::Video => Kind::Video(Box::new(VideoSurvey::begin(&stream))),
+            Type::Audio => Kind::Audio(Box::new(AudioSurvey::begin(source, &stream))),
+            Type::Subtitle => Kind::Subtitle { language: stream_facts::tag(&stream, "language") },
+            Type::Attachment => Kind::Other("attachment"),
+            _ => Kind::Other("data"),
+        };
+        let trial = match kind {
+            Kind::Video(_) | Kind::Audio(_) => match Decoder::open(source, index) {
+                Some(decoder) => Trial::Running { decoder, sent: 0 },
+                None => Trial::Unsupported,
+            },
+            _ => Trial::Passed,
+        };
+        Self { index, codec, encrypted, trial, kind }
+    }
+
+    fn take(&mut self, packet: &ffmpeg::Packet, source: &Source) {
+        self.trial.take(packet);
+        match &mut self.kind {
+            Kind::Video(video) => video.take(packet),
+            Kind::Audio(audio) => {
+                if let Some(stream) = source.input().stream(self.index as usize) {
+                    audio.take(packet, stream_facts::parameters(&stream));
+                }
+            }
+            Kind::Subtitle { .. } | Kind::Other(_) => {}
+        }
+    }
+
+    fn has_packets_but_no_frame(&self) -> bool {
+        matches!(self.trial, Trial::Failed { sent: 1.. } | Trial::Running { sent: 1.., .. } | Trial::Unsupported)
+    }
+
+    fn finish(mut self) -> StreamFacts {
+        self.trial.finish();
+        let other = |kind: &str, codec: String| StreamFacts::Other(OtherStream { stream: self.index, kind: kind.into(), codec });
+        match (self.kind, self.trial) {
+            (Kind::Video(_) | Kind::Audio(_), Trial::Unsupported) => other("unsupported", self.codec),
+            (Kind::Video(_) | Kind::Audio(_), Trial::Failed { sent: 1.. }) => other("undecodable", self.codec),
+            (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec)),
+            (Kind::Audio(audio), _) => StreamFacts::Audio(audio.finish(self.index, self.codec)),
+            (Kind::Subtitle { language }, _) => {
+                StreamFacts::Subtitle(SubtitleFacts { stream: self.index, codec: self.codec, language })
+            }
+            (Kind::Other(kind), _) => other(kind, self.codec),
+        }
+    }
+}
+
+impl Trial {
+    fn take(&mut self, packet: &ffmpeg::Packet) {
+        let Self::Running { decoder, sent } = self else { return };
+        *sent += 1;
+        decoder.send(Some(packet));
+        let sent = *sent;
+        if decoder.receive(&mut ffmpeg::Frame::from_empty()) == Step::Frame {
+            *self = Self::Passed;
+        } else if sent >= TRIAL_PACKETS {
+            *self = Self::Failed { sent };
+        }
+    }
+
+    /// A short stream gives its only frame at the end.
+    fn finish(&mut self) {
+        let Self::Running { decoder, sent } = self else { return };
+        decoder.send(None);
+        let frame = decoder.receive(&mut ffmpeg::Frame::from_empty()) == Step::Frame;
+        *self = if frame { Self::Passed } else { Self::Failed { sent: *sent } };
+    }
+}
+
+/// An empty frame to receive into.
+trait FromEmpty {
+    fn from_empty() -> Self;
+}
+
+impl FromEmpty for ffmpeg::Frame {
+    fn from_empty() -> Self {
+        // SAFETY: an empty frame of its own, freed when dropped.
+        unsafe { ffmpeg::Frame::empty() }
+    }
+}

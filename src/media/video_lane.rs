@@ -1,0 +1,187 @@
+//! The pictures of the source laid on the plan's frame grid.
+//!
+//! Each source picture belongs to the grid slot nearest to its time; a slot shows the last picture that belongs to it or to
+//! an earlier one. That rule needs nothing from before the key frame at or before a slot, so decoding may start there or run
+//! on from earlier: both give the same pictures, unless the source is damaged, in which case the start is what counts.
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::frame::Video;
+use headwater::title::{KeyFrame, Plan, Ratio, VideoFacts};
+
+use super::decoder::{Decoder, Step};
+use super::source::Source;
+
+/// Decodes one video stream, forwards.
+pub struct VideoLane {
+    source: Source,
+    decoder: Decoder,
+    video: VideoFacts,
+    origin: Ratio,
+    frames_per_second: Ratio,
+    state: Run,
+}
+
+/// One run of decoding from a key frame on.
+#[derive(Default)]
+struct Run {
+    /// The slot that the next picture asked for will be at least, or none before the first start.
+    at: Option<u64>,
+    /// The picture on show.
+    held: Option<Slotted>,
+    /// The one after it.
+    ahead: Option<Slotted>,
+    first_pts: i64,
+    draining: bool,
+    ended: bool,
+    damaged: bool,
+    dropped: u64,
+}
+
+struct Slotted {
+    slot: i128,
+    picture: Video,
+    shown: bool,
+}
+
+/// What to show in a slot.
+pub enum Shown<'a> {
+    /// Another picture than in the slot before, or the first since the start; `missing` when the source lacks one here.
+    New { picture: &'a Video, missing: bool },
+    /// The same as in the slot before; `missing` when the source lacks one here.
+    Again { missing: bool },
+    /// There is nothing to show.
+    Nothing,
+}
+
+impl VideoLane {
+    /// Opens the decoder for the plan's video stream.
+    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan) -> Option<Self> {
+        source.only(video.stream);
+        let decoder = Decoder::open(&source, video.stream)?;
+        let frames_per_second = plan.timeline.frame_rate().per_second();
+        Some(Self { source, decoder, video: video.clone(), origin: plan.origin, frames_per_second, state: Run::default() })
+    }
+
+    /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
+    /// when it runs on.
+    pub fn start(&mut self, slot: u64) -> bool {
+        if self.state.at == Some(slot) && !self.state.damaged {
+            self.state.dropped = 0;
+            if let Some(held) = &mut self.state.held {
+                held.shown = false;
+            }
+            return false;
+        }
+        self.restart(slot);
+        true
+    }
+
+    /// Starts anew at the key frame before `slot`.
+    pub fn restart(&mut self, slot: u64) {
+        self.decoder.flush();
+        let first = self.key_frame_before(slot);
+        let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
+        self.state = Run { at: Some(slot), first_pts: first.map_or(i64::MIN, |key| key.pts), ..Run::default() };
+        match packet {
+            Some(packet) => self.send(&packet),
+            None => self.state.ended = true,
+        }
+        self.state.ahead = self.decode();
+    }
+
+    /// Whether the source turned out to be damaged in this run.
+    pub fn is_damaged(&self) -> bool {
+        self.state.damaged
+    }
+
+    /// Pictures since the last start that no slot shows.
+    pub fn dropped(&self) -> u64 {
+        self.state.dropped
+    }
+
+    /// The picture for `slot`; slots are asked for in order.
+    pub fn show(&mut self, slot: u64) -> Shown<'_> {
+        let wanted = i128::from(slot);
+        while self.state.ahead.as_ref().is_some_and(|ahead| ahead.slot <= wanted) {
+            let next = self.decode();
+            let state = &mut self.state;
+            let passed = std::mem::replace(&mut state.held, std::mem::replace(&mut state.ahead, next));
+            let start = state.at.map_or(0, i128::from);
+            state.dropped += u64::from(passed.is_some_and(|passed| !passed.shown && passed.slot >= start));
+        }
+        self.state.at = Some(slot + 1);
+        if self.state.held.is_none() {
+            // Before the first picture the first picture is shown.
+            self.state.held = self.state.ahead.take();
+            self.state.ahead = self.decode();
+        }
+        let expected = self.expected_gap();
+        match &mut self.state.held {
+            None => Shown::Nothing,
+            Some(held) => {
+                let missing = wanted - held.slot >= expected;
+                if std::mem::replace(&mut held.shown, true) { Shown::Again { missing } } else { Shown::New { picture: &held.picture, missing } }
+            }
+        }
+    }
+
+    /// Slots that a picture of this source usually fills.
+    fn expected_gap(&self) -> i128 {
+        let usual = self.video.time_base.seconds(self.video.interval_max) * self.frames_per_second;
+        let median = self.video.time_base.seconds(self.video.interval_median) * self.frames_per_second;
+        if self.video.interval_regular_count * 100 >= self.video.frame_count * 95 { median.round().to_integer().max(1) } else { usual.ceil().to_integer() + 1 }
+    }
+
+    fn key_frame_before(&self, slot: u64) -> Option<KeyFrame> {
+        let keys = &self.video.key_frames;
+        let after = keys.partition_point(|key| self.slot(key.pts) <= i128::from(slot));
+        keys.get(after.saturating_sub(1)).copied()
+    }
+
+    fn slot(&self, pts: i64) -> i128 {
+        let frames = (self.video.time_base.seconds(pts) - self.origin) * self.frames_per_second;
+        (frames + Ratio::new(1, 2)).floor().to_integer()
+    }
+
+    /// The next picture in the order of presentation; absent at the end.
+    fn decode(&mut self) -> Option<Slotted> {
+        loop {
+            let mut picture = Video::empty();
+            match self.decoder.receive(&mut picture) {
+                Step::Frame => {
+                    let Some(pts) = picture.timestamp() else { continue };
+                    self.state.damaged |= pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
+                    return Some(Slotted { slot: self.slot(pts), picture, shown: false });
+                }
+                Step::Finished => return None,
+                Step::Damaged => self.state.damaged = true,
+                Step::Hungry if self.state.draining => return None,
+                Step::Hungry => match self.next_packet() {
+                    Some(packet) => self.send(&packet),
+                    None => {
+                        self.state.draining = true;
+                        self.decoder.send(None);
+                    }
+                },
+            }
+        }
+    }
+
+    fn next_packet(&mut self) -> Option<ffmpeg::Packet> {
+        while !self.state.ended {
+            match self.source.read() {
+                Some(packet) if packet.stream() == self.video.stream as usize => return Some(packet),
+                Some(_) => {}
+                None => self.state.ended = true,
+            }
+        }
+        None
+    }
+
+    fn send(&mut self, packet: &ffmpeg::Packet) {
+        if self.decoder.send(Some(packet)) == Step::Damaged {
+            self.state.damaged = true;
+        }
+        self.state.damaged |= packet.is_corrupt();
+    }
+}

@@ -1,3 +1,5 @@
 //! Integration tests: the real binaries, real files, real sockets. Each module says what belongs in it.
 
+mod harness;
+mod segments;
 mod survey;

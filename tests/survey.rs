@@ -12,7 +12,12 @@ async fn corpus() {
     let mut files: Vec<_> = std::fs::read_dir(dir).expect("dir").map(|e| e.expect("e").path()).collect();
     files.sort();
     for path in files {
-        let settings = Settings { program: env!("CARGO_BIN_EXE_headwater-worker").into(), memory_max_bytes: 4 << 30, stall: Duration::from_secs(30), survey_deadline: Duration::from_secs(60) };
+        let settings = Settings {
+            program: env!("CARGO_BIN_EXE_headwater-worker").into(),
+            memory_max_bytes: 4 << 30,
+            stall: Duration::from_secs(30),
+            survey_deadline: Duration::from_secs(60),
+        };
         let start = std::time::Instant::now();
         let mut worker = Worker::spawn(&settings, File::open(&path).expect("open")).expect("spawn");
         let out = worker.survey().await;
@@ -21,11 +26,46 @@ async fn corpus() {
             Err(failure) => println!("   {failure:?}"),
             Ok(facts) => {
                 println!("   {} {:?} corrupt {}", facts.container, facts.declared_duration_ms, facts.corrupt_packet_count);
-                for s in facts.streams { match s {
-                    StreamFacts::Video(v) => println!("   V {} {}x{} sar{:?} {:?} {} {:?} {:?} n={} first={} last={} end={} med={} max={} reg={} decl={:?} keys={} lead={} tb={:?}", v.codec, v.width, v.height, v.sample_aspect, v.orientation, v.pixel_format, v.colour, v.field_order, v.frame_count, v.first_pts, v.last_pts, v.end_pts, v.interval_median, v.interval_max, v.interval_regular_count, v.declared_rate, v.key_frames.len(), v.undecodable_lead_count, v.time_base),
-                    StreamFacts::Audio(a) => println!("   A {} {} ch{} {:?} first={} end={} anchors={} disc={} tb={:?} {:?}", a.codec, a.sample_rate, a.channels, a.language, a.first_sample, a.end_sample, a.anchors.len(), a.discontinuity_count, a.time_base, a.anchors.first()),
-                    other => println!("   {other:?}"),
-                } }
+                for s in facts.streams {
+                    match s {
+                        StreamFacts::Video(v) => println!(
+                            "   V {} {}x{} sar{:?} {:?} {} {:?} {:?} n={} first={} last={} end={} med={} max={} reg={} decl={:?} keys={} lead={} tb={:?}",
+                            v.codec,
+                            v.width,
+                            v.height,
+                            v.sample_aspect,
+                            v.orientation,
+                            v.pixel_format,
+                            v.colour,
+                            v.field_order,
+                            v.frame_count,
+                            v.first_pts,
+                            v.last_pts,
+                            v.end_pts,
+                            v.interval_median,
+                            v.interval_max,
+                            v.interval_regular_count,
+                            v.declared_rate,
+                            v.key_frames.len(),
+                            v.undecodable_lead_count,
+                            v.time_base
+                        ),
+                        StreamFacts::Audio(a) => println!(
+                            "   A {} {} ch{} {:?} first={} end={} anchors={} disc={} tb={:?} {:?}",
+                            a.codec,
+                            a.sample_rate,
+                            a.channels,
+                            a.language,
+                            a.first_sample,
+                            a.end_sample,
+                            a.anchors.len(),
+                            a.discontinuity_count,
+                            a.time_base,
+                            a.anchors.first()
+                        ),
+                        other => println!("   {other:?}"),
+                    }
+                }
             }
         }
     }

@@ -143,7 +143,10 @@ impl AudioLane {
         let near = i64::try_from(near).ok()? - i64::from(self.audio.sample_rate);
         let from = self.audio.anchors.partition_point(|anchor| anchor.sample < near);
         let candidates = self.audio.anchors.iter().skip(from).take(4);
-        candidates.into_iter().find(|anchor| anchor.pts == pts && (anchor.position == position || position.is_none())).map(|anchor| anchor.sample)
+        candidates
+            .into_iter()
+            .find(|anchor| anchor.pts == pts && (anchor.position == position || position.is_none()))
+            .map(|anchor| anchor.sample)
     }
 }
 

@@ -78,7 +78,8 @@ impl Engine {
         if tracks.iter().any(|track| !self.plan.has(*track)) {
             return Err(failed("no such track"));
         }
-        let mut videos: Vec<usize> = tracks.iter().filter(|track| track.kind == TrackKind::Video).map(|track| usize::from(track.index)).collect();
+        let mut videos: Vec<usize> =
+            tracks.iter().filter(|track| track.kind == TrackKind::Video).map(|track| usize::from(track.index)).collect();
         videos.sort_unstable();
         videos.dedup();
         if !videos.is_empty() {
@@ -158,7 +159,8 @@ impl Engine {
 
     fn make_audio(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
         use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE};
-        let frames = self.plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| failed("no such segment"))?;
+        let frames =
+            self.plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| failed("no such segment"))?;
         let stretch = self.audio_lane(id)?.stretch(&frames).map_err(failed)?;
         let track = &self.plan.audio[usize::from(id.index)];
         let samples = audio_encoder::encode(track, &stretch.sound, frames.end - frames.start)?;

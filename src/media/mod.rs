@@ -8,6 +8,7 @@ mod colour;
 mod decoder;
 mod engine;
 mod pulse;
+mod reference;
 mod resample;
 mod scaler;
 mod sniff;

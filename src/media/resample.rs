@@ -8,6 +8,8 @@ use ffmpeg_next::frame::Audio;
 use ffmpeg_next::software::resampling::Context;
 use headwater::title::AUDIO_SAMPLE_RATE;
 
+use super::reference::refer;
+
 const PLANAR: Sample = Sample::F32(Type::Planar);
 
 /// Two channels of samples, equally long.
@@ -57,7 +59,8 @@ impl Downmix {
             self.context = Some((context, form));
         }
         let Some((context, _)) = &mut self.context else { return Err(ffmpeg::Error::Bug) };
-        let mut input = frame.clone();
+        let mut input = Audio::empty();
+        refer(&mut input, frame)?;
         input.set_channel_layout(layout);
         let mut output = Audio::empty();
         context.run(&input, &mut output)?;

@@ -7,6 +7,7 @@ use ffmpeg_next::frame::Video;
 use headwater::title::{Orientation, Plan, VideoFacts};
 
 use super::colour;
+use super::reference::refer;
 
 /// A filter graph from a source picture to the wanted rungs. It keeps no state from picture to picture.
 pub struct Scaler {
@@ -64,14 +65,9 @@ impl Scaler {
     pub fn scale(&mut self, frame: &Video) -> Result<Vec<Video>, ffmpeg::Error> {
         // The graph takes what it is given, so it gets a reference of its own.
         let mut shared = Video::empty();
-        // SAFETY: both frames are alive; `shared` is empty, so nothing is overwritten.
-        unsafe {
-            if ffi::av_frame_ref(shared.as_mut_ptr(), frame.as_ptr()) < 0 {
-                return Err(ffmpeg::Error::Other { errno: libc::ENOMEM });
-            }
-            // Picture types of the source must not steer the encoders.
-            (*shared.as_mut_ptr()).pict_type = ffi::AVPictureType::AV_PICTURE_TYPE_NONE;
-        }
+        refer(&mut shared, frame)?;
+        // Picture types of the source must not steer the encoders.
+        shared.set_kind(ffmpeg::picture::Type::None);
         shared.set_pts(Some(0));
         self.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&shared)?;
         let mut pictures = Vec::with_capacity(self.wanted.len());

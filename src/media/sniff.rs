@@ -47,12 +47,13 @@ fn by_first_bytes(head: &[u8]) -> Option<ProblemCode> {
         return Some(ProblemCode::EmptyFile);
     }
     let starts = |magic: &[u8]| head.starts_with(magic);
-    let images: [&[u8]; 9] =
-        [b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"\0\0\x01\0", b"\x76\x2f\x31\x01"];
-    let archives: [&[u8]; 7] = [b"PK\x03\x04", b"PK\x05\x06", b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
+    let images: [&[u8]; 9] = [b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"\0\0\x01\0", b"\x76\x2f\x31\x01"];
+    let archives: [&[u8]; 7] =
+        [b"PK\x03\x04", b"PK\x05\x06", b"Rar!", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"];
     // Two letters are few; a bitmap says its own length next.
     let bitmap = |head: &[u8]| head.get(6..10) == Some(&[0; 4]);
-    if images.iter().any(|magic| starts(magic) && (*magic != b"BM" || bitmap(head))) || starts(b"RIFF") && head.get(8..12) == Some(b"WEBP") {
+    if images.iter().any(|magic| starts(magic) && (*magic != b"BM" || bitmap(head))) || starts(b"RIFF") && head.get(8..12) == Some(b"WEBP")
+    {
         return Some(ProblemCode::StillImage);
     }
     if head.get(4..8) == Some(b"ftyp") && matches!(head.get(8..12), Some(b"heic" | b"heix" | b"mif1" | b"avif")) {
@@ -95,7 +96,9 @@ fn by_text(text: &str) -> ProblemCode {
     if lower.contains("<mpd") || lower.contains("<smil") || lower.contains("<smoothstreamingmedia") || starts("[reference]") {
         return ProblemCode::Playlist;
     }
-    if lower.lines().filter(|line| !line.is_empty()).all(|line| line.starts_with("file ") || line.starts_with('#')) && lower.contains("file ") {
+    if lower.lines().filter(|line| !line.is_empty()).all(|line| line.starts_with("file ") || line.starts_with('#'))
+        && lower.contains("file ")
+    {
         return ProblemCode::Playlist;
     }
     if lower.contains("<svg") {

@@ -82,7 +82,8 @@ pub fn sample_aspect(stream: &Stream<'_>) -> (u32, u32) {
 pub fn orientation(stream: &Stream<'_>) -> Orientation {
     let matrix = stream.side_data().find(|side| side.kind() == ffmpeg::packet::side_data::Type::DisplayMatrix);
     let Some(matrix) = matrix else { return Orientation::default() };
-    let numbers: Vec<i32> = matrix.data().chunks_exact(4).map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
+    let numbers: Vec<i32> =
+        matrix.data().chunks_exact(4).map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect();
     numbers.get(..9).map(upright).unwrap_or_default()
 }
 
@@ -92,7 +93,13 @@ fn upright(matrix: &[i32]) -> Orientation {
     let mirror = a * d - b * c < 0;
     // Mirroring left and right first turns the sign of the first row.
     let (a, b) = if mirror { (-a, -b) } else { (a, b) };
-    let quarter_turns = if a.abs() >= b.abs() { if a >= 0 { 0 } else { 2 } } else if b > 0 { 1 } else { 3 };
+    let quarter_turns = if a.abs() >= b.abs() {
+        if a >= 0 { 0 } else { 2 }
+    } else if b > 0 {
+        1
+    } else {
+        3
+    };
     Orientation { mirror, quarter_turns }
 }
 

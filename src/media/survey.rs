@@ -151,9 +151,7 @@ impl Stream {
             (Kind::Video(_) | Kind::Audio(_), Trial::Failed { sent: 1.. }) => other("undecodable", self.codec),
             (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec)),
             (Kind::Audio(audio), _) => StreamFacts::Audio(audio.finish(self.index, self.codec)),
-            (Kind::Subtitle { language }, _) => {
-                StreamFacts::Subtitle(SubtitleFacts { stream: self.index, codec: self.codec, language })
-            }
+            (Kind::Subtitle { language }, _) => StreamFacts::Subtitle(SubtitleFacts { stream: self.index, codec: self.codec, language }),
             (Kind::Other(kind), _) => other(kind, self.codec),
         }
     }

@@ -7,6 +7,8 @@ use ffmpeg_next::frame::Video;
 use headwater::cmaf::{Sample, nal};
 use headwater::title::{CodecHeader, ColourFacts, FrameRate, Problem, ProblemCode, VideoTrack};
 
+use super::reference::refer;
+
 /// An encoder for the pictures of one segment of one track.
 pub struct VideoEncoder {
     encoder: Encoder,
@@ -16,8 +18,7 @@ pub struct VideoEncoder {
 
 /// Single-threaded, one closed group of pictures from the first on (more at changes of scene), equal headers for all
 /// segments, steady rate.
-const X264_PARAMETERS: &str =
-    "threads=1:lookahead-threads=1:sliced-threads=0:keyint=infinite:open-gop=0:stitchable=1:force-cfr=1:nal-hrd=none:aud=0:repeat-headers=0";
+const X264_PARAMETERS: &str = "threads=1:lookahead-threads=1:sliced-threads=0:keyint=infinite:open-gop=0:stitchable=1:force-cfr=1:nal-hrd=none:aud=0:repeat-headers=0";
 
 impl VideoEncoder {
     /// Opens an encoder for one segment of `track`.
@@ -70,10 +71,8 @@ impl VideoEncoder {
     /// Encodes the `index`-th picture of the segment.
     pub fn encode(&mut self, picture: &Video, index: u64) -> Result<(), Problem> {
         let mut shared = Video::empty();
-        // SAFETY: both frames are alive and `shared` is empty; the encoder needs a time of its own on the same picture.
-        if unsafe { ffi::av_frame_ref(shared.as_mut_ptr(), picture.as_ptr()) } < 0 {
-            return Err(failed("out of memory"));
-        }
+        // The encoder needs a time of its own on the same picture.
+        refer(&mut shared, picture).map_err(failed)?;
         shared.set_pts(Some(index as i64));
         self.encoder.send_frame(&shared).map_err(failed)?;
         self.collect()

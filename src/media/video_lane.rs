@@ -120,7 +120,11 @@ impl VideoLane {
             None => Shown::Nothing,
             Some(held) => {
                 let missing = wanted - held.slot >= expected;
-                if std::mem::replace(&mut held.shown, true) { Shown::Again { missing } } else { Shown::New { picture: &held.picture, missing } }
+                if std::mem::replace(&mut held.shown, true) {
+                    Shown::Again { missing }
+                } else {
+                    Shown::New { picture: &held.picture, missing }
+                }
             }
         }
     }
@@ -129,7 +133,11 @@ impl VideoLane {
     fn expected_gap(&self) -> i128 {
         let usual = self.video.time_base.seconds(self.video.interval_max) * self.frames_per_second;
         let median = self.video.time_base.seconds(self.video.interval_median) * self.frames_per_second;
-        if self.video.interval_regular_count * 100 >= self.video.frame_count * 95 { median.round().to_integer().max(1) } else { usual.ceil().to_integer() + 1 }
+        if self.video.interval_regular_count * 100 >= self.video.frame_count * 95 {
+            median.round().to_integer().max(1)
+        } else {
+            usual.ceil().to_integer() + 1
+        }
     }
 
     fn key_frame_before(&self, slot: u64) -> Option<KeyFrame> {

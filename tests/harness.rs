@@ -1,0 +1,85 @@
+//! What tests share: the real worker run over a file, without a server.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use headwater::cmaf;
+use headwater::title::{CodecHeader, Ladder, Plan, PlanPolicy, SegmentNumber, SourceFacts, TrackId, plan};
+use headwater::worker::protocol::MadeSegment;
+use headwater::worker::{Failure, Settings, Worker};
+
+/// How the tests start workers.
+pub fn worker_settings() -> Settings {
+    Settings {
+        program: std::env::var("HWW").unwrap_or(env!("CARGO_BIN_EXE_headwater-worker").into()).into(),
+        memory_max_bytes: 4 << 30,
+        stall: Duration::from_secs(60),
+        survey_deadline: Duration::from_secs(120),
+    }
+}
+
+/// The shipped policy with a preset that makes tests quick.
+pub fn policy() -> PlanPolicy {
+    PlanPolicy {
+        segment_ms: 4000,
+        frame_rate_max: 60,
+        ladder: Ladder::parse(include_str!("../config/ladders/default.toml")).expect("the shipped ladder"),
+        preset: "ultrafast".into(),
+        audio_bps: 128_000,
+        duration_max_ms: 86_400_000,
+        pixels_max: 7680 * 4320,
+    }
+}
+
+/// A worker with a plan opened on a file.
+pub struct Opened {
+    pub worker: Worker,
+    pub facts: SourceFacts,
+    pub plan: Plan,
+    pub headers: Vec<(TrackId, CodecHeader)>,
+}
+
+impl Opened {
+    /// Surveys, plans and opens `path`.
+    pub async fn new(path: &Path, policy: &PlanPolicy) -> Result<Self, Failure> {
+        let mut worker = Worker::spawn(&worker_settings(), File::open(path).expect("the file"))?;
+        let facts = worker.survey().await?;
+        let (plan, _) = plan(&facts, policy).map_err(Failure::Rejected)?;
+        let headers = worker.open(facts.clone(), plan.clone()).await?;
+        Ok(Self { worker, facts, plan, headers })
+    }
+
+    /// Another worker on the same plan.
+    pub async fn again(path: &Path, facts: &SourceFacts, plan: &Plan) -> Self {
+        let mut worker = Worker::spawn(&worker_settings(), File::open(path).expect("the file")).expect("a worker");
+        let headers = worker.open(facts.clone(), plan.clone()).await.expect("opened");
+        Self { worker, facts: facts.clone(), plan: plan.clone(), headers }
+    }
+
+    /// One segment of every track.
+    pub async fn make(&mut self, number: SegmentNumber) -> Vec<MadeSegment> {
+        let tracks: Vec<TrackId> = self.plan.tracks().collect();
+        self.worker.make(number, &tracks).await.expect("made")
+    }
+
+    /// Every segment of every track, verified, in order.
+    pub async fn make_all(&mut self) -> BTreeMap<TrackId, Vec<MadeSegment>> {
+        let mut made: BTreeMap<TrackId, Vec<MadeSegment>> = BTreeMap::new();
+        for number in self.plan.timeline.segments() {
+            for segment in self.make(number).await {
+                cmaf::verify(&self.plan, segment.track, number, &segment.bytes).expect("verified");
+                made.entry(segment.track).or_default().push(segment);
+            }
+        }
+        made
+    }
+
+    /// The init segment of a track.
+    pub fn init(&self, track: TrackId) -> Bytes {
+        let (_, header) = self.headers.iter().find(|(id, _)| *id == track).expect("a header");
+        cmaf::init_segment(&self.plan, track, header).expect("an init segment")
+    }
+}

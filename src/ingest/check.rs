@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 
-use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
 
 pub use super::violation::{Leftover, Part, Violation};
 use crate::catalogue::{self, Catalogue, TitleRecord};
@@ -104,6 +104,7 @@ struct Check<'a> {
 }
 
 /// Something that must be in the store.
+#[derive(Clone, Copy)]
 struct Expected {
     part: Part,
     key: Key,
@@ -118,7 +119,7 @@ impl Check<'_> {
             other => other?,
         };
         // The rows first: an object that comes later is at most one without a row.
-        let expected = match self.expected(&title).await {
+        let expected = match expected(self.catalogue, &title).await {
             Err(CheckError::Catalogue(catalogue::Error::NotFound(_))) => return Ok(()),
             other => other?,
         };
@@ -138,39 +139,6 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// What a title's rows name.
-    async fn expected(&self, title: &TitleRecord) -> Result<Vec<Expected>, CheckError> {
-        let id = title.id;
-        let mut expected = Vec::new();
-        if matches!(title.state, TitleState::Receiving | TitleState::Failed) {
-            return Ok(expected);
-        }
-        if let Some(source) = title.source {
-            expected.push(Expected { part: Part::Source, key: Key::Source(id), bytes: source.bytes, hash: source.sha256 });
-        }
-        if title.state == TitleState::Surveying {
-            return Ok(expected);
-        }
-        let plan = match self.catalogue.plan(id, title.generation).await {
-            // Said already, as a contradiction.
-            Err(catalogue::Error::NotFound(_)) => return Ok(expected),
-            other => other?,
-        };
-        expected.extend(plan.tracks.iter().map(|track| Expected {
-            part: Part::Init(track.track),
-            key: Key::Object(id, track.init_hash),
-            bytes: track.init_bytes,
-            hash: track.init_hash,
-        }));
-        expected.extend(self.catalogue.ledger(id, title.generation).await?.into_iter().map(|segment| Expected {
-            part: Part::Segment(segment.track, segment.number),
-            key: Key::Object(id, segment.hash),
-            bytes: segment.bytes,
-            hash: segment.hash,
-        }));
-        Ok(expected)
-    }
-
     async fn compare(&mut self, title: &TitleRecord, expected: &[Expected], listing: &Listing) -> Result<Vec<Violation>, CheckError> {
         let id = title.id;
         let lengths: HashMap<Key, u64> = listing.objects.iter().copied().collect();
@@ -182,7 +150,7 @@ impl Check<'_> {
                 Some(&found_bytes) if found_bytes != one.bytes => {
                     violations.push(Violation::WrongLength { title: id, part: one.part, recorded_bytes: one.bytes, found_bytes });
                 }
-                Some(_) if one.part != Part::Source => whole.push(one),
+                Some(_) if one.part != Part::Source => whole.push(*one),
                 Some(_) => {
                     if self.options.hash_sources && self.source_hash(one.key).await? != Some(one.hash) {
                         violations.push(Violation::WrongHash { title: id, part: one.part });
@@ -191,9 +159,17 @@ impl Check<'_> {
                 }
             }
         }
-        let store = self.store;
-        let mut hashes = stream::iter(whole).map(|one| async move { (one, object_hash(store, one.key).await) }).buffer_unordered(READS_MAX);
-        while let Some((one, hash)) = hashes.next().await {
+        let mut reads = JoinSet::new();
+        let mut whole = whole.into_iter();
+        loop {
+            while reads.len() < READS_MAX
+                && let Some(one) = whole.next()
+            {
+                let store = self.store.clone();
+                reads.spawn(async move { (one, object_hash(&store, one.key).await) });
+            }
+            let Some(read) = reads.join_next().await else { break };
+            let (one, hash) = read.map_err(store::Error::from)?;
             match hash? {
                 None => violations.push(Violation::Missing { title: id, part: one.part }),
                 Some(hash) if hash != one.hash => violations.push(Violation::WrongHash { title: id, part: one.part }),
@@ -249,13 +225,13 @@ impl Check<'_> {
         let titles = self.store.titles().await?;
         titles.strangers.into_iter().for_each(|path| self.violated(Violation::Stranger(path)));
         for id in titles.ids {
-            if self.is_known(id).await? {
+            if is_known(self.catalogue, id).await? {
                 continue;
             }
             let listing = self.store.list(id).await?;
             let files = (listing.objects.len() + listing.partial.len() + listing.strangers.len()) as u64;
             // Asked in this order, since a title is put on the garbage list when it leaves the catalogue.
-            let (garbage, known) = (self.catalogue.garbage().await?.contains(&id), self.is_known(id).await?);
+            let (garbage, known) = (self.catalogue.garbage().await?.contains(&id), is_known(self.catalogue, id).await?);
             if files == 0 || known {
                 continue;
             }
@@ -268,15 +244,6 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn is_known(&self, id: TitleId) -> Result<bool, CheckError> {
-        match self.catalogue.title(id).await {
-            // A record that cannot be read was reported; it is one.
-            Ok(_) | Err(catalogue::Error::Corrupt(_)) => Ok(true),
-            Err(catalogue::Error::NotFound(_)) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn violated(&mut self, violation: Violation) {
         if self.findings.violations.len() < LISTED_MAX as usize {
             self.findings.violations.push(violation);
@@ -287,6 +254,49 @@ impl Check<'_> {
 
     fn tell(&mut self) {
         (self.report)(self.findings.progress);
+    }
+}
+
+/// What a title's rows name.
+async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expected>, CheckError> {
+    let id = title.id;
+    let mut expected = Vec::new();
+    if matches!(title.state, TitleState::Receiving | TitleState::Failed) {
+        return Ok(expected);
+    }
+    if let Some(source) = title.source {
+        expected.push(Expected { part: Part::Source, key: Key::Source(id), bytes: source.bytes, hash: source.sha256 });
+    }
+    if title.state == TitleState::Surveying {
+        return Ok(expected);
+    }
+    let plan = match catalogue.plan(id, title.generation).await {
+        // Said already, as a contradiction.
+        Err(catalogue::Error::NotFound(_)) => return Ok(expected),
+        other => other?,
+    };
+    expected.extend(plan.tracks.iter().map(|track| Expected {
+        part: Part::Init(track.track),
+        key: Key::Object(id, track.init_hash),
+        bytes: track.init_bytes,
+        hash: track.init_hash,
+    }));
+    expected.extend(catalogue.ledger(id, title.generation).await?.into_iter().map(|segment| Expected {
+        part: Part::Segment(segment.track, segment.number),
+        key: Key::Object(id, segment.hash),
+        bytes: segment.bytes,
+        hash: segment.hash,
+    }));
+    Ok(expected)
+}
+
+/// Whether the catalogue has a record of the title.
+async fn is_known(catalogue: &Catalogue, id: TitleId) -> Result<bool, CheckError> {
+    match catalogue.title(id).await {
+        // A record that cannot be read was reported; it is one.
+        Ok(_) | Err(catalogue::Error::Corrupt(_)) => Ok(true),
+        Err(catalogue::Error::NotFound(_)) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -378,7 +388,10 @@ mod tests {
         }
 
         async fn check(&self, options: CheckOptions) -> Findings {
-            check(&self.store, &self.catalogue, options, &mut |_| {}).await.expect("checked")
+            let (store, catalogue) = (self.store.clone(), self.catalogue.clone());
+            // As a server would: in a task of its own.
+            let checking = tokio::spawn(async move { check(&store, &catalogue, options, &mut |_| {}).await });
+            checking.await.expect("no panic").expect("checked")
         }
     }
 

@@ -348,6 +348,26 @@ mod tests {
         }
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn uploads_at_once_do_not_mix() {
+        let (_directory, receiver) = receiver(LIMITS).await;
+        let receiver = Arc::new(receiver);
+        let uploads = [1_u8, 2, 3, 4].map(|mark| {
+            let receiver = receiver.clone();
+            tokio::spawn(async move {
+                let mut upload = receiver.begin(Some(3_000_000)).await?;
+                for _ in 0..1000 {
+                    upload.write(Bytes::from(vec![mark; 3000])).await?;
+                }
+                upload.finish().await
+            })
+        });
+        for (upload, mark) in uploads.into_iter().zip(1_u8..) {
+            let received = upload.await.expect("no panic").expect("received");
+            assert_eq!(received.sha256(), ContentHash::of(&vec![mark; 3_000_000]));
+        }
+    }
+
     #[tokio::test]
     async fn space_is_checked_before_the_first_byte() {
         let (directory, receiver) = receiver(ReceiveLimits { upload_bytes_max: u64::MAX, ..LIMITS }).await;

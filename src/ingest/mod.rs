@@ -8,3 +8,4 @@ pub mod check;
 pub mod receive;
 mod space;
 mod spool;
+mod violation;

@@ -9,6 +9,8 @@ mod inventory;
 mod key;
 #[cfg(test)]
 mod suite;
+#[cfg(test)]
+pub(crate) mod tiny_disk;
 
 use std::fs::{self, File};
 use std::io;

@@ -2,11 +2,11 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use super::tiny_disk::TinyDisk;
 use super::{Error, Key, Listing, Store};
 use crate::title::{ContentHash, TitleId};
 
@@ -152,30 +152,10 @@ async fn strangers_and_partial_files_are_told_apart() {
     assert_eq!(store.list(id(1)).await.expect("listed").objects, [(key, 3)]);
 }
 
-/// A file system of one MiB for as long as it lives.
-struct TinyFileSystem(tempfile::TempDir);
-
-impl TinyFileSystem {
-    fn mounted() -> Option<Self> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(directory.path()).output();
-        mount.is_ok_and(|output| output.status.success()).then(|| Self(directory))
-    }
-}
-
-impl Drop for TinyFileSystem {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).output();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_told_by_name_and_leaves_nothing() {
-    let Some(disk) = TinyFileSystem::mounted() else {
-        eprintln!("SKIPPED a_full_disk_is_told_by_name_and_leaves_nothing: mounting a tmpfs is not allowed here");
-        return;
-    };
-    let store = Store::open(disk.0.path()).await.expect("a store");
+    let Some(disk) = TinyDisk::mount("a_full_disk_is_told_by_name_and_leaves_nothing", 1) else { return };
+    let store = Store::open(disk.path()).await.expect("a store");
     let small = object(1, b"small");
     put(&store, small, b"small").await;
     let large = Bytes::from(vec![1; 2 << 20]);

@@ -1,6 +1,31 @@
 //! Answers players and CDNs: a request becomes a response out of cache, store or schedule.
+//!
+//! A hit touches the cache alone. What is not in memory comes from a [`Library`], which delivery declares and the composition
+//! root implements; waits for it are bounded in time and number.
 
+mod fetch;
+mod library;
+mod metrics;
+mod response;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use tokio::sync::Semaphore;
+
+use crate::cache::Cache;
+use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control};
+use crate::title::TitleId;
+
+pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
+pub use metrics::{Class, Metrics, Outcome};
+use response::Failure;
 
 /// How delivery waits and what it lets caches keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,3 +37,112 @@ pub struct Config {
     /// How long a cache may keep a multivariant playlist; whole seconds.
     pub multivariant_max_age: Duration,
 }
+
+/// The public listener's service. Clones are the same service.
+pub struct Delivery<L> {
+    shared: Arc<Shared<L>>,
+}
+
+struct Shared<L> {
+    library: Arc<L>,
+    cache: Cache<Route, Miss>,
+    waiters: Semaphore,
+    segment_wait: Duration,
+    multivariant_cache_control: HeaderValue,
+    metrics: Metrics,
+}
+
+impl<L> Clone for Delivery<L> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<L: Library> Delivery<L> {
+    /// A service that answers out of `cache`, and out of `library` what is not there.
+    pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, Miss>, metrics: Metrics) -> Self {
+        let cache_control = multivariant_cache_control(config.multivariant_max_age);
+        let shared = Shared {
+            library,
+            cache,
+            waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
+            segment_wait: config.segment_wait,
+            // Made of digits and words, so it is a value.
+            multivariant_cache_control: HeaderValue::try_from(cache_control).unwrap_or(HeaderValue::from_static("no-cache")),
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The title's multivariant playlist has changed in the library: nobody who asks from now on gets the former one.
+    pub async fn invalidate(&self, title: TitleId) {
+        self.shared.cache.invalidate(&Route::Multivariant { title }).await;
+    }
+
+    /// The title is gone from the library: nothing of it is answered from memory any more.
+    pub async fn forget(&self, title: TitleId) {
+        self.shared.cache.invalidate_if(move |route| route.title() == title).await;
+    }
+
+    /// Answers one request; its body, if any, does not matter.
+    pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let route = Route::parse(path);
+        let class = route.as_ref().map_or(Class::Other, Class::of);
+        let (response, outcome) = self.response(method, route, class, headers).await;
+        let body_bytes = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
+        self.shared.metrics.count(class, outcome, body_bytes);
+        response
+    }
+
+    async fn response(
+        &self,
+        method: &Method,
+        route: Option<Route>,
+        class: Class,
+        headers: &HeaderMap,
+    ) -> (Response<Full<Bytes>>, Outcome) {
+        let head = method == Method::HEAD;
+        if method == Method::OPTIONS {
+            return (response::options(), Outcome::Options);
+        }
+        if !head && method != Method::GET {
+            return response::failure(&Failure::of_method(method), false);
+        }
+        let Some(route) = route else { return response::failure(&Failure::NotFound, head) };
+        let object = match self.shared.cache.get(&route).await {
+            Some(object) => object,
+            None => match self.shared.fetch(route, class).await {
+                Ok(object) => object,
+                Err(failure) => return response::failure(&failure, head),
+            },
+        };
+        let representation = Representation {
+            etag: object.etag().to_str().unwrap_or_default(),
+            last_modified_s: object.last_modified_s(),
+            length_bytes: object.bytes.len() as u64,
+            immutable: object.immutable,
+        };
+        match decide(&RequestFacts { head, headers }, &representation) {
+            Reply::Whole => (response::whole(&object, head), Outcome::Whole),
+            Reply::Part(range) => (response::part(&object, range), Outcome::Part),
+            Reply::NotModified => (response::not_modified(&object), Outcome::NotModified),
+            Reply::PreconditionFailed => (response::precondition_failed(&object), Outcome::PreconditionFailed),
+            Reply::Unsatisfiable => response::failure(&Failure::Unsatisfiable { length_bytes: representation.length_bytes }, head),
+        }
+    }
+}
+
+impl<L: Library, B> hyper::service::Service<Request<B>> for Delivery<L> {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        let delivery = self.clone();
+        let (parts, _body) = request.into_parts();
+        Box::pin(async move { Ok(delivery.answer(&parts.method, parts.uri.path(), &parts.headers).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

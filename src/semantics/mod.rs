@@ -1,1 +1,15 @@
-//! Pure HTTP decisions: ranges, conditional requests, freshness, routes.
+//! Pure HTTP decisions: ranges, conditional requests, freshness, routes (RFC 9110, RFC 9111).
+//!
+//! Decide here, do elsewhere: nothing in this module reads a clock, a socket or a cache.
+
+mod conditional;
+mod freshness;
+mod range;
+mod reply;
+mod route;
+
+pub use conditional::{EntityTag, Precondition, if_range_allows, precondition};
+pub use freshness::{Freshness, multivariant_cache_control};
+pub use range::{ByteRange, RangeSpec, Selection, range_specs, select};
+pub use reply::{Reply, Representation, RequestFacts, decide};
+pub use route::{ROUTE_BYTES_MAX, Route};

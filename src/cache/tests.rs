@@ -1,0 +1,198 @@
+//! One fill however many ask, whoever leaves; capacity kept; nothing stale after an invalidation.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use tokio::sync::{Notify, oneshot};
+
+use super::*;
+use crate::title::ContentHash;
+
+type Numbers = Cache<u32, String>;
+
+const CONFIG: Config = Config { bytes: 1 << 20, fill_bytes_max: 1 << 20, fills_max: 4 };
+
+fn cache() -> Numbers {
+    Cache::new(&CONFIG, Metrics::default())
+}
+
+fn object(bytes: impl Into<Bytes>) -> Object {
+    let (bytes, value) = (bytes.into(), HeaderValue::from_static("x"));
+    let hash = ContentHash::of(&bytes);
+    Object::new(bytes, hash, 0, value.clone(), value, true)
+}
+
+async fn fill(cache: &Numbers, key: u32, body: &'static str) -> (String, CacheOutcome) {
+    let (result, outcome) = cache.get_or_fill(key, async move |_| Ok(object(body))).await;
+    (String::from_utf8(result.expect("an object").bytes.to_vec()).expect("text"), outcome)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_misses_are_one_fill() {
+    let (cache, fills, go) = (cache(), Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let lookups: Vec<_> = (0..1000)
+        .map(|_| {
+            let (cache, fills, go) = (cache.clone(), Arc::clone(&fills), Arc::clone(&go));
+            tokio::spawn(async move {
+                let filling = async move |room: FillRoom| {
+                    fills.fetch_add(1, Ordering::SeqCst);
+                    let _room = room.reserve(1000).await;
+                    go.notified().await;
+                    Ok(object(vec![7; 1000]))
+                };
+                cache.get_or_fill(1, filling).await
+            })
+        })
+        .collect();
+    // The fill is let go on once all have asked.
+    let metrics = &cache.shared.metrics;
+    while metrics.misses.get() + metrics.collapsed.get() < 1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(metrics.filling_bytes.get(), 1024);
+    go.notify_one();
+    let mut outcomes = Vec::new();
+    for lookup in lookups {
+        let (result, outcome) = lookup.await.expect("no panic");
+        assert_eq!(result.expect("an object").bytes.len(), 1000);
+        outcomes.push(outcome);
+    }
+    assert_eq!(fills.load(Ordering::SeqCst), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == CacheOutcome::Miss).count(), 1);
+    assert_eq!(cache.shared.metrics.filling_bytes.get(), 0);
+    assert_eq!(fill(&cache, 1, "another").await.1, CacheOutcome::Hit);
+}
+
+#[tokio::test]
+async fn a_fill_outlives_the_lookup_that_began_it() {
+    let cache = cache();
+    let (began, has_begun) = oneshot::channel();
+    let (go, gone) = oneshot::channel::<()>();
+    let first = {
+        let cache = cache.clone();
+        tokio::spawn(async move {
+            let filling = async move |_| {
+                began.send(()).expect("the test waits");
+                gone.await.expect("the test lets go");
+                Ok(object("first"))
+            };
+            let _ = cache.get_or_fill(1, filling).await;
+        })
+    };
+    has_begun.await.expect("begun");
+    first.abort();
+    assert!(first.await.expect_err("aborted").is_cancelled());
+    let second = tokio::spawn({
+        let cache = cache.clone();
+        async move { fill(&cache, 1, "second").await }
+    });
+    while cache.shared.metrics.collapsed.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).expect("the fill still runs");
+    assert_eq!(second.await.expect("no panic"), ("first".to_owned(), CacheOutcome::Collapsed));
+}
+
+#[tokio::test]
+async fn capacity_is_kept_and_evictions_are_counted() {
+    let cache = cache();
+    for key in 0..100 {
+        let (result, _) = cache.get_or_fill(key, async |_| Ok(object(vec![0; 100_000]))).await;
+        assert!(result.is_ok());
+        assert!(cache.weighed_bytes() <= CONFIG.bytes, "{}", cache.weighed_bytes());
+    }
+    assert!(cache.weighed_bytes() > 500_000);
+    assert!(cache.shared.metrics.evictions.get() >= 90);
+    assert_eq!(cache.shared.metrics.objects_bytes.get() as u64, cache.weighed_bytes());
+    // What is larger than the cache is served all the same.
+    let (huge, _) = cache.get_or_fill(1000, async |_| Ok(object(vec![0; 2 << 20]))).await;
+    assert_eq!(huge.expect("an object").bytes.len(), 2 << 20);
+    assert!(cache.get(&1000).await.is_none());
+}
+
+#[tokio::test]
+async fn errors_are_not_kept() {
+    let cache = cache();
+    let (failed, _) = cache.get_or_fill(1, async |_| Err("no luck".to_owned())).await;
+    assert_eq!(failed.expect_err("an error"), FillError::Failed("no luck".to_owned()));
+    assert_eq!(fill(&cache, 1, "luck").await, ("luck".to_owned(), CacheOutcome::Miss));
+}
+
+#[tokio::test]
+async fn a_fill_that_panics_is_lost_and_does_not_block_the_next() {
+    let cache = cache();
+    let (lost, _) = cache.get_or_fill(1, async |_| -> Result<Object, String> { panic!("on purpose") }).await;
+    assert_eq!(lost.expect_err("an error"), FillError::Lost);
+    assert_eq!(fill(&cache, 1, "next").await.0, "next");
+}
+
+#[tokio::test]
+async fn fills_are_bounded_in_number() {
+    let cache = cache();
+    let mut fills = Vec::new();
+    for key in 0..CONFIG.fills_max as u32 {
+        let (began, has_begun) = oneshot::channel();
+        let (go, gone) = oneshot::channel::<()>();
+        let cache = cache.clone();
+        fills.push((go, tokio::spawn(async move {
+            let filling = async move |_| {
+                began.send(()).expect("the test waits");
+                gone.await.expect("the test lets go");
+                Ok(object("late"))
+            };
+            cache.get_or_fill(key, filling).await.0
+        })));
+        has_begun.await.expect("begun");
+    }
+    let (busy, _) = cache.get_or_fill(99, async |_| Ok(object("never"))).await;
+    assert_eq!(busy.expect_err("refused"), FillError::Busy);
+    for (go, lookup) in fills {
+        go.send(()).expect("still there");
+        assert!(lookup.await.expect("no panic").is_ok());
+    }
+    assert_eq!(fill(&cache, 99, "now").await.0, "now");
+}
+
+#[tokio::test]
+async fn nothing_stale_after_an_invalidation() {
+    let cache = cache();
+    assert_eq!(fill(&cache, 1, "old").await.0, "old");
+    cache.invalidate(&1).await;
+    assert!(cache.get(&1).await.is_none());
+
+    // A fill that began before the invalidation lands for those who waited, and is not kept.
+    let (began, has_begun) = oneshot::channel();
+    let (go, gone) = oneshot::channel::<()>();
+    let early = tokio::spawn({
+        let cache = cache.clone();
+        async move {
+            let filling = async move |_| {
+                began.send(()).expect("the test waits");
+                gone.await.expect("the test lets go");
+                Ok(object("old"))
+            };
+            cache.get_or_fill(1, filling).await.0.expect("an object").bytes.clone()
+        }
+    });
+    has_begun.await.expect("begun");
+    cache.invalidate(&1).await;
+    assert_eq!(fill(&cache, 1, "new").await, ("new".to_owned(), CacheOutcome::Miss));
+    go.send(()).expect("still there");
+    assert_eq!(early.await.expect("no panic"), "old");
+    assert_eq!(fill(&cache, 1, "newer").await, ("new".to_owned(), CacheOutcome::Hit));
+}
+
+#[tokio::test]
+async fn a_family_of_keys_is_forgotten_together() {
+    let cache = cache();
+    for key in 0..10 {
+        fill(&cache, key, "x").await;
+    }
+    cache.invalidate_if(|key| key % 2 == 0).await;
+    for key in 0..10 {
+        assert_eq!(cache.get(&key).await.is_some(), key % 2 == 1, "{key}");
+    }
+    cache.maintain().await;
+    assert_eq!(cache.shared.metrics.objects.get(), 5);
+}

@@ -1,0 +1,100 @@
+//! What delivery needs of the rest: titles' documents and segments, found, made or refused.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::title::{ContentHash, Generation, SegmentNumber, TitleId, TrackId};
+
+/// A playlist or an init segment: small, and made from what is in memory or in the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its bytes; the same for the same content on every node.
+    pub bytes: Bytes,
+    /// When it got this content, in Unix milliseconds, never in the future.
+    pub changed_at_ms: u64,
+}
+
+/// Names one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SegmentAddress {
+    /// Of which title.
+    pub title: TitleId,
+    /// Of which plan.
+    pub generation: Generation,
+    /// Of which track.
+    pub track: TrackId,
+    /// Which one.
+    pub number: SegmentNumber,
+}
+
+/// What the ledger says of a finished segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFacts {
+    /// The hash of its bytes.
+    pub hash: ContentHash,
+    /// How many those are.
+    pub size_bytes: u64,
+    /// When it was finished, in Unix milliseconds, never in the future.
+    pub finished_at_ms: u64,
+}
+
+/// Why there is no object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Miss {
+    /// No plan names it.
+    #[error("no plan names it")]
+    Unknown,
+    /// It is planned, but was not made in time.
+    #[error("it is not made yet")]
+    NotYet {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+    /// It was there and will not come back, as what belongs to a former generation.
+    #[error("it is gone")]
+    Gone,
+    /// Something that should be there cannot be had for the moment.
+    #[error("it cannot be had at the moment")]
+    Unavailable {
+        /// When to ask again.
+        retry_after: Duration,
+    },
+}
+
+/// Where objects come from that are not in memory. None of this is asked for an object that is.
+///
+/// Futures may be dropped at any point when their time is over. A change must be visible here before
+/// [`Delivery::invalidate`](super::Delivery::invalidate) or [`forget`](super::Delivery::forget) is called for it.
+pub trait Library: Send + Sync + 'static {
+    /// Whether there is such a title, from memory and at constant cost: strangers may ask it as often as they like.
+    fn knows(&self, title: TitleId) -> bool;
+
+    /// The title's multivariant playlist as it is now.
+    fn multivariant(&self, title: TitleId) -> impl Future<Output = Result<Document, Miss>> + Send;
+
+    /// The media playlist of a track.
+    fn media_playlist(
+        &self,
+        title: TitleId,
+        generation: Generation,
+        track: TrackId,
+    ) -> impl Future<Output = Result<Document, Miss>> + Send;
+
+    /// The init segment of a track, waiting until `deadline` for it to be known.
+    fn init(
+        &self,
+        title: TitleId,
+        generation: Generation,
+        track: TrackId,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Document, Miss>> + Send;
+
+    /// The ledger's row of a segment; one that is not made yet is asked for and waited for until `deadline`.
+    fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> impl Future<Output = Result<SegmentFacts, Miss>> + Send;
+
+    /// The bytes of a segment that was found: exactly those with the hash of `facts`.
+    fn read_segment(&self, segment: SegmentAddress, facts: &SegmentFacts) -> impl Future<Output = Result<Bytes, Miss>> + Send;
+}

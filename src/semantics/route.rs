@@ -1,0 +1,175 @@
+//! The public listener's paths: each is one typed route in one spelling, or nothing.
+
+use std::fmt;
+
+use crate::title::{Generation, SegmentNumber, TitleId, TrackId};
+
+/// No path of ours is longer.
+pub const ROUTE_BYTES_MAX: usize = 64;
+
+/// What a path of the public listener names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// `/t/{title}/main.m3u8`: the one URL of a title that stays.
+    Multivariant {
+        /// Of which title.
+        title: TitleId,
+    },
+    /// `/t/{title}/{generation}/{track}/index.m3u8`.
+    MediaPlaylist {
+        /// Of which title.
+        title: TitleId,
+        /// Of which plan.
+        generation: Generation,
+        /// Of which track.
+        track: TrackId,
+    },
+    /// `/t/{title}/{generation}/{track}/init.mp4`.
+    Init {
+        /// Of which title.
+        title: TitleId,
+        /// Of which plan.
+        generation: Generation,
+        /// Of which track.
+        track: TrackId,
+    },
+    /// `/t/{title}/{generation}/{track}/{number}.m4s`.
+    Segment {
+        /// Of which title.
+        title: TitleId,
+        /// Of which plan.
+        generation: Generation,
+        /// Of which track.
+        track: TrackId,
+        /// Which one.
+        number: SegmentNumber,
+    },
+}
+
+impl Route {
+    /// Reads a path, without query. Only the spelling that [`Route`] is displayed in is read: no percent escapes, no dot or
+    /// empty segments, no leading zeros.
+    pub fn parse(path: &str) -> Option<Self> {
+        if path.len() > ROUTE_BYTES_MAX {
+            return None;
+        }
+        let (title, rest) = path.strip_prefix("/t/")?.split_once('/')?;
+        let title = TitleId::parse(title).ok()?;
+        if rest == "main.m3u8" {
+            return Some(Self::Multivariant { title });
+        }
+        let (generation, rest) = rest.split_once('/')?;
+        let (track, file) = rest.split_once('/')?;
+        let generation = Generation(number(generation).filter(|&generation| generation > 0)?);
+        let track = TrackId::parse(track).ok()?;
+        match file {
+            "index.m3u8" => Some(Self::MediaPlaylist { title, generation, track }),
+            "init.mp4" => Some(Self::Init { title, generation, track }),
+            _ => {
+                let number = SegmentNumber(number(file.strip_suffix(".m4s")?)?);
+                Some(Self::Segment { title, generation, track, number })
+            }
+        }
+    }
+
+    /// The title it belongs to.
+    pub fn title(&self) -> TitleId {
+        match *self {
+            Self::Multivariant { title }
+            | Self::MediaPlaylist { title, .. }
+            | Self::Init { title, .. }
+            | Self::Segment { title, .. } => title,
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multivariant { title } => write!(out, "/t/{title}/main.m3u8"),
+            Self::MediaPlaylist { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/index.m3u8"),
+            Self::Init { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/init.mp4"),
+            Self::Segment { title, generation, track, number } => write!(out, "/t/{title}/{generation}/{track}/{number}.m4s"),
+        }
+    }
+}
+
+/// A number in its one spelling.
+fn number(digits: &str) -> Option<u32> {
+    let canonical = digits == "0" || digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+    if canonical { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn title() -> TitleId {
+        TitleId::new(1_700_000_000_000, 12345)
+    }
+
+    fn routes(title: TitleId, generation: Generation, track: TrackId, number: SegmentNumber) -> [Route; 4] {
+        [
+            Route::Multivariant { title },
+            Route::MediaPlaylist { title, generation, track },
+            Route::Init { title, generation, track },
+            Route::Segment { title, generation, track, number },
+        ]
+    }
+
+    #[test]
+    fn the_four_paths() {
+        let id = title();
+        let spelled = routes(id, Generation(3), TrackId::audio(1), SegmentNumber(42)).map(|route| route.to_string());
+        assert_eq!(
+            spelled,
+            [
+                format!("/t/{id}/main.m3u8"),
+                format!("/t/{id}/3/a1/index.m3u8"),
+                format!("/t/{id}/3/a1/init.mp4"),
+                format!("/t/{id}/3/a1/42.m4s"),
+            ]
+        );
+    }
+
+    #[test]
+    fn other_spellings_are_nothing() {
+        let id = title();
+        for path in [
+            "", "/", "*", "/t", "/t/", "/t//main.m3u8", "/t/../main.m3u8", "//t/ID/main.m3u8", "/t/ID", "/t/ID/", "/t/ID/main.m3u8/",
+            "/t/ID/main.m3u", "/t/ID/Main.m3u8", "/t/ID/%6dain.m3u8", "/t/ID/main.m3u8%00", "/t/ID/./main.m3u8", "/t/ID/1/v0", "/t/ID/1/v0/",
+            "/t/ID/01/v0/init.mp4", "/t/ID/0/v0/init.mp4", "/t/ID/+1/v0/init.mp4", "/t/ID/1/v00/init.mp4", "/t/ID/1/V0/init.mp4",
+            "/t/ID/1//init.mp4", "/t/ID/1/v0/01.m4s", "/t/ID/1/v0/00.m4s", "/t/ID/1/v0/.m4s", "/t/ID/1/v0/-1.m4s", "/t/ID/1/v0/+1.m4s",
+            "/t/ID/1/v0/4294967296.m4s", "/t/ID/1/v0/1.m4s/", "/t/ID/1/v0/1.mp4", "/t/ID/1/v0/\u{661}.m4s", "/t/ID/1/v0/../v0/1.m4s",
+            "/t/ID/4294967296/v0/init.mp4",
+        ] {
+            assert_eq!(Route::parse(&path.replace("ID", &id.to_string())), None, "{path}");
+        }
+        assert!(Route::parse(&format!("/t/{}/main.m3u8", id.to_string().to_uppercase())).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_displayed_is_read_back(time in any::<u64>(), random in any::<u128>(), generation in 1_u32.., index in any::<u8>(), number in any::<u32>()) {
+            for route in routes(TitleId::new(time, random), Generation(generation), TrackId::video(index), SegmentNumber(number)) {
+                let path = route.to_string();
+                prop_assert!(path.len() <= ROUTE_BYTES_MAX, "{path}");
+                prop_assert_eq!(Route::parse(&path), Some(route));
+            }
+        }
+
+        #[test]
+        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/[va]0?[0-9]{1,2}/(index\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.m4s))") {
+            if let Some(route) = Route::parse(&path) {
+                prop_assert_eq!(route.to_string(), path);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(path in "\\PC{0,80}") {
+            let _ = Route::parse(&path);
+        }
+    }
+}

@@ -1,1 +1,249 @@
 //! What to make next, and the worker slots that make it.
+//!
+//! A [`Scheduler`] owns a number of slots. Each slot runs one worker process at a time and asks the board for its next
+//! work. What comes back is verified, put into the store, and only then entered in the ledger; storing one segment overlaps
+//! with making the next.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::catalogue::{self, Catalogue};
+use crate::store::Store;
+use crate::title::{Generation, PlanPolicy, Problem, SegmentNumber, TitleId, TitleState, TrackId};
+use crate::worker;
+
+mod board;
+mod keep;
+mod prepare;
+mod slot;
+
+use board::{Board, Job};
+
+/// Tells the time in Unix milliseconds; handed in so that tests can.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How segments are made.
+#[derive(Clone)]
+pub struct Settings {
+    /// Worker processes at a time.
+    pub slots: usize,
+    /// How often a segment, or the survey of a title, is tried.
+    pub attempts_max: u32,
+    /// How workers are started and watched.
+    pub worker: worker::Settings,
+    /// How titles are planned.
+    pub policy: PlanPolicy,
+}
+
+/// How far a title being worked on is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Segments in the ledger.
+    pub segments_done: u64,
+    /// Segments of the plan.
+    pub segments_total: u64,
+    /// Estimate of the time left, once a few segments have shown the pace.
+    pub eta_ms: Option<u64>,
+}
+
+/// Why a wanted segment is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Miss {
+    /// The title is not being worked on, or its plan has no such segment.
+    #[error("there is no such segment to make")]
+    NoSuchSegment,
+    /// It was not made in the time allowed; it is being made.
+    #[error("the segment is not made yet")]
+    NotYet,
+    /// Too many segments are being waited for.
+    #[error("too many segments are being waited for")]
+    Busy,
+}
+
+/// Makes titles. Cheap to clone.
+#[derive(Clone)]
+pub struct Scheduler(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    catalogue: Catalogue,
+    store: Store,
+    clock: Clock,
+    board: Mutex<Board>,
+    started: Mutex<std::collections::HashMap<TitleId, Instant>>,
+    /// Wakes slots when there may be something to do.
+    work: Notify,
+    /// Grows whenever a segment was made or a title ended.
+    changes: watch::Sender<u64>,
+    /// True once slots must stop.
+    stopping: watch::Sender<bool>,
+    /// Titles that a slot is busy with, so that a deletion can wait for it.
+    busy: watch::Sender<Vec<TitleId>>,
+}
+
+impl Scheduler {
+    /// A scheduler without work; [`Scheduler::run`] starts its slots.
+    pub fn new(settings: Settings, catalogue: Catalogue, store: Store, clock: Clock) -> Self {
+        Self(Arc::new(Shared {
+            settings,
+            catalogue,
+            store,
+            clock,
+            board: Mutex::default(),
+            started: Mutex::default(),
+            work: Notify::new(),
+            changes: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            busy: watch::Sender::new(Vec::new()),
+        }))
+    }
+
+    /// Runs the slots until [`Scheduler::stop`]; then lets each finish storing what it has made.
+    pub async fn run(&self) {
+        let mut slots = JoinSet::new();
+        for index in 0..self.0.settings.slots.max(1) {
+            slots.spawn(slot::run(Arc::clone(&self.0), index));
+        }
+        while slots.join_next().await.is_some() {}
+    }
+
+    /// Makes the slots stop. What they were making is lost and will be made again.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+        self.0.work.notify_waiters();
+    }
+
+    /// Takes up a title from wherever the catalogue says it stands; does nothing for one that needs no work.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn take_up(&self, id: TitleId) -> catalogue::Result<()> {
+        let title = self.0.catalogue.title(id).await?;
+        match title.state {
+            TitleState::Surveying => self.0.board().prepare(id),
+            TitleState::Processing => {
+                let planned = self.0.catalogue.plan(id, title.generation).await?;
+                let made = self.0.catalogue.made(id, title.generation).await?;
+                self.0.add(id, Job::new(Arc::new(planned.plan), title.generation, &made));
+                // All of it may be there, with only the end of the work cut off.
+                self.0.finish_if_complete(id).await;
+            }
+            TitleState::Receiving | TitleState::Ready | TitleState::Failed => return Ok(()),
+        }
+        self.0.work.notify_waiters();
+        Ok(())
+    }
+
+    /// Lets go of a title, and waits until no slot is busy with it any more.
+    pub async fn drop_title(&self, id: TitleId) {
+        self.0.board().remove(id);
+        self.0.changes.send_modify(|count| *count += 1);
+        let mut busy = self.0.busy.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = busy.wait_for(|busy| !busy.contains(&id)).await;
+    }
+
+    /// Waits until a segment is in the ledger, having it made before others, for at most `patience`.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn demand(
+        &self,
+        id: TitleId,
+        generation: Generation,
+        track: TrackId,
+        number: SegmentNumber,
+        patience: Duration,
+    ) -> Result<(), Miss> {
+        let mut changes = self.0.changes.subscribe();
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            {
+                let mut board = self.0.board();
+                let job = board.job(id).filter(|job| job.generation == generation);
+                match job.and_then(|job| job.lacks(track, number)) {
+                    None => return Err(Miss::NoSuchSegment),
+                    Some(false) => return Ok(()),
+                    Some(true) if !board.want(id, track, number) => return Err(Miss::Busy),
+                    Some(true) => {}
+                }
+            }
+            self.0.work.notify_waiters();
+            match tokio::time::timeout_at(deadline, changes.changed()).await {
+                Ok(_) => {}
+                Err(_) => return Err(Miss::NotYet),
+            }
+        }
+    }
+
+    /// How far a title is, while it is being made.
+    pub fn progress(&self, id: TitleId) -> Option<Progress> {
+        let board = self.0.board();
+        let job = board.job(id)?;
+        let (done, since) = job.done();
+        let total = job.plan.segments_total();
+        let started = self.0.started.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let elapsed_ms = started.map_or(0, |started| started.elapsed().as_millis() as u64);
+        let eta_ms = (since >= PACE_SEGMENTS_MIN).then(|| elapsed_ms * (total - done) / since);
+        Some(Progress { segments_done: done, segments_total: total, eta_ms })
+    }
+
+    /// Titles waiting to be planned, titles being made, and segments not made yet.
+    pub fn load(&self) -> (usize, usize, u64) {
+        self.0.board().load()
+    }
+}
+
+/// Segments that must have been made before their pace tells anything.
+const PACE_SEGMENTS_MIN: u64 = 3;
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        // A panic while the board was locked leaves at worst a segment marked as running; going on is better than stopping.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> i64 {
+        (self.clock)()
+    }
+
+    fn add(&self, id: TitleId, job: Job) {
+        self.board().add(id, job);
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Instant::now());
+        self.work.notify_waiters();
+    }
+
+    fn forget(&self, id: TitleId) {
+        self.board().remove(id);
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Ends a title as failed. Its plan's objects go; so does the source when `keep_source` is false.
+    async fn fail(&self, id: TitleId, problem: Problem, keep_source: bool) {
+        tracing::warn!(title = %id, code = problem.code.as_str(), detail = problem.detail.as_deref().unwrap_or(""), "title failed");
+        if let Err(error) = self.catalogue.fail(id, &problem, self.now_ms()).await {
+            tracing::warn!(title = %id, %error, "the failure could not be recorded");
+        } else if let Err(error) = keep::clear(&self.store, id, keep_source).await {
+            // The next start sweeps it.
+            tracing::warn!(title = %id, %error, "objects of a failed title remain");
+        }
+        self.forget(id);
+    }
+
+    async fn finish_if_complete(&self, id: TitleId) {
+        let complete = self.board().job(id).is_some_and(|job| job.done().0 == job.plan.segments_total());
+        if complete {
+            match keep::finish(&self.catalogue, id, self.now_ms()).await {
+                Ok(()) => {
+                    tracing::info!(title = %id, "title ready");
+                    self.forget(id);
+                }
+                Err(error) => tracing::error!(title = %id, %error, "the title could not be finished"),
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What is to be made and what to make next: pure book-keeping over the titles being worked on.
+//!
+//! The order serves viewers: first what somebody waits for, then getting a new title planned, then the beginning of every
+//! title, then the rest, each worker going on where it just was so that its decoder can run on.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::title::{Generation, Plan, SegmentNumber, TitleId, TrackId};
+
+/// Neighbouring segments that one worker is left to make in a row.
+const STRETCH: u32 = 8;
+
+/// Segments somebody waits for at most; a further one has to come again later.
+const WANTED_MAX: usize = 1024;
+
+/// A thing for a worker to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Survey and plan a title.
+    Prepare(TitleId),
+    /// Make one segment of some tracks.
+    Make(Task),
+}
+
+/// One segment of some tracks of a title.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Of which title.
+    pub title: TitleId,
+    /// Which segment.
+    pub number: SegmentNumber,
+    /// Of which tracks, in the plan's order.
+    pub tracks: Vec<TrackId>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cell {
+    Missing,
+    Running,
+    Made,
+}
+
+/// A title whose segments are being made.
+pub struct Job {
+    /// Its plan.
+    pub plan: Arc<Plan>,
+    /// The generation that the plan belongs to.
+    pub generation: Generation,
+    cells: HashMap<TrackId, Vec<Cell>>,
+    done: u64,
+    done_at_start: u64,
+    attempts: HashMap<SegmentNumber, u32>,
+}
+
+impl Job {
+    /// A job of which `made` is already there.
+    pub fn new(plan: Arc<Plan>, generation: Generation, made: &[(TrackId, SegmentNumber)]) -> Self {
+        let count = plan.timeline.segment_count() as usize;
+        let mut cells: HashMap<TrackId, Vec<Cell>> = plan.tracks().map(|track| (track, vec![Cell::Missing; count])).collect();
+        let mut done = 0;
+        for (track, number) in made {
+            if let Some(cell) = cells.get_mut(track).and_then(|cells| cells.get_mut(number.0 as usize))
+                && std::mem::replace(cell, Cell::Made) != Cell::Made
+            {
+                done += 1;
+            }
+        }
+        Self { plan, generation, cells, done, done_at_start: done, attempts: HashMap::new() }
+    }
+
+    /// Segments made, and how many of those since the job was taken up.
+    pub fn done(&self) -> (u64, u64) {
+        (self.done, self.done - self.done_at_start)
+    }
+
+    /// Whether the plan has that segment and it is not made yet; `None` when the plan has no such segment.
+    pub fn lacks(&self, track: TrackId, number: SegmentNumber) -> Option<bool> {
+        self.cell(track, number).map(|cell| cell != Cell::Made)
+    }
+
+    fn cell(&self, track: TrackId, number: SegmentNumber) -> Option<Cell> {
+        self.cells.get(&track)?.get(number.0 as usize).copied()
+    }
+
+    fn set(&mut self, track: TrackId, number: SegmentNumber, to: Cell) {
+        if let Some(cell) = self.cells.get_mut(&track).and_then(|cells| cells.get_mut(number.0 as usize)) {
+            let before = std::mem::replace(cell, to);
+            self.done += u64::from(to == Cell::Made && before != Cell::Made);
+        }
+    }
+
+    /// Tracks whose segment is neither made nor being made.
+    fn missing(&self, number: SegmentNumber) -> Vec<TrackId> {
+        self.plan.tracks().filter(|track| self.cell(*track, number) == Some(Cell::Missing)).collect()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.done == self.plan.segments_total()
+    }
+
+    /// The segment to make next: the one after `last`, or the first open one of a stretch in which none of `others` works,
+    /// or any.
+    fn next_number(&self, last: Option<SegmentNumber>, others: &[SegmentNumber]) -> Option<SegmentNumber> {
+        let count = self.plan.timeline.segment_count();
+        let open = |number: &SegmentNumber| !self.missing(*number).is_empty();
+        let stretch = |number: SegmentNumber| number.0 / STRETCH;
+        let following = last.map(|last| SegmentNumber(last.0 + 1)).filter(|next| next.0 % STRETCH != 0).filter(open);
+        let quiet = |number: &SegmentNumber| !others.iter().any(|other| stretch(*other) == stretch(*number));
+        let all = || (0..count).map(SegmentNumber).filter(open);
+        following.or_else(|| all().find(quiet)).or_else(|| all().next())
+    }
+}
+
+/// All that is to be done.
+#[derive(Default)]
+pub struct Board {
+    preparing: VecDeque<TitleId>,
+    prepare_attempts: HashMap<TitleId, u32>,
+    jobs: BTreeMap<TitleId, Job>,
+    wanted: VecDeque<(TitleId, TrackId, SegmentNumber)>,
+    /// What each slot made last, or is making.
+    places: HashMap<usize, (TitleId, SegmentNumber)>,
+}
+
+impl Board {
+    /// Takes up a title that has its source and no plan yet.
+    pub fn prepare(&mut self, title: TitleId) {
+        if !self.preparing.contains(&title) {
+            self.preparing.push_back(title);
+        }
+    }
+
+    /// Takes up a title that has a plan.
+    pub fn add(&mut self, title: TitleId, job: Job) {
+        self.prepare_attempts.remove(&title);
+        self.jobs.insert(title, job);
+    }
+
+    /// Forgets a title. True when it was being worked on.
+    pub fn remove(&mut self, title: TitleId) -> bool {
+        let preparing = self.preparing.len();
+        self.preparing.retain(|id| *id != title);
+        self.wanted.retain(|(id, _, _)| *id != title);
+        self.prepare_attempts.remove(&title);
+        self.jobs.remove(&title).is_some() || preparing != self.preparing.len()
+    }
+
+    /// The job of a title, if it has one.
+    pub fn job(&self, title: TitleId) -> Option<&Job> {
+        self.jobs.get(&title)
+    }
+
+    /// Moves a segment to the front. False when too many are being waited for.
+    pub fn want(&mut self, title: TitleId, track: TrackId, number: SegmentNumber) -> bool {
+        let wanted = (title, track, number);
+        if self.wanted.contains(&wanted) {
+            return true;
+        }
+        if self.wanted.len() >= WANTED_MAX {
+            return false;
+        }
+        self.wanted.push_back(wanted);
+        true
+    }
+
+    /// What `slot` is to do next, marked as being done.
+    pub fn next(&mut self, slot: usize) -> Option<Work> {
+        let work = self.next_wanted().or_else(|| self.preparing.pop_front().map(Work::Prepare)).or_else(|| self.next_in_order(slot));
+        match &work {
+            Some(Work::Make(task)) => {
+                self.places.insert(slot, (task.title, task.number));
+                if let Some(job) = self.jobs.get_mut(&task.title) {
+                    task.tracks.iter().for_each(|track| job.set(*track, task.number, Cell::Running));
+                }
+            }
+            Some(Work::Prepare(_)) | None => {
+                self.places.remove(&slot);
+            }
+        }
+        work
+    }
+
+    fn next_wanted(&mut self) -> Option<Work> {
+        while let Some((title, track, number)) = self.wanted.pop_front() {
+            let job = self.jobs.get(&title);
+            if job.and_then(|job| job.cell(track, number)) == Some(Cell::Missing) {
+                return Some(Work::Make(Task { title, number, tracks: vec![track] }));
+            }
+        }
+        None
+    }
+
+    fn next_in_order(&self, slot: usize) -> Option<Work> {
+        let first = SegmentNumber(0);
+        let beginning = self.jobs.iter().find_map(|(title, job)| {
+            let tracks = job.missing(first);
+            (!tracks.is_empty()).then(|| Work::Make(Task { title: *title, number: first, tracks }))
+        });
+        if beginning.is_some() {
+            return beginning;
+        }
+        let here = self.places.get(&slot).copied();
+        let same = here.and_then(|(title, number)| Some((title, self.jobs.get(&title)?, Some(number))));
+        let any = self.jobs.iter().map(|(title, job)| (*title, job, None));
+        same.into_iter().chain(any).find_map(|(title, job, last)| {
+            let elsewhere = self.places.iter().filter(|(other, (theirs, _))| **other != slot && *theirs == title);
+            let others: Vec<SegmentNumber> = elsewhere.map(|(_, (_, number))| *number).collect();
+            let number = job.next_number(last, &others)?;
+            Some(Work::Make(Task { title, number, tracks: job.missing(number) }))
+        })
+    }
+
+    /// Notes that segments are in the ledger. True when that completes the title.
+    pub fn made(&mut self, task: &Task) -> bool {
+        let Some(job) = self.jobs.get_mut(&task.title) else { return false };
+        task.tracks.iter().for_each(|track| job.set(*track, task.number, Cell::Made));
+        job.is_complete()
+    }
+
+    /// Notes that a task came to nothing, through no fault of its own, and is open again.
+    pub fn failed_for_now(&mut self, task: &Task) {
+        let Some(job) = self.jobs.get_mut(&task.title) else { return };
+        for track in &task.tracks {
+            if job.cell(*track, task.number) == Some(Cell::Running) {
+                job.set(*track, task.number, Cell::Missing);
+            }
+        }
+    }
+
+    /// Notes that a task came to nothing and is open again. How often that has happened to its segment.
+    pub fn failed(&mut self, task: &Task) -> u32 {
+        self.failed_for_now(task);
+        let Some(job) = self.jobs.get_mut(&task.title) else { return 0 };
+        let attempts = job.attempts.entry(task.number).or_default();
+        *attempts += 1;
+        *attempts
+    }
+
+    /// Notes that surveying a title came to nothing, and takes it up again. How often that has happened.
+    pub fn prepare_failed(&mut self, title: TitleId) -> u32 {
+        let attempts = self.prepare_attempts.entry(title).or_default();
+        *attempts += 1;
+        let attempts = *attempts;
+        self.prepare(title);
+        attempts
+    }
+
+    /// Titles waiting to be planned, titles being made, and segments not made yet.
+    pub fn load(&self) -> (usize, usize, u64) {
+        let missing = self.jobs.values().map(|job| job.plan.segments_total() - job.done).sum();
+        (self.preparing.len(), self.jobs.len(), missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::{AudioTrack, FrameRate, Orientation, Ratio, Timeline, VideoEncoding, VideoTrack};
+
+    fn plan(segments: u64) -> Arc<Plan> {
+        let encoding = VideoEncoding { preset: "veryfast".into(), crf_tenths: 230, maxrate_bps: 1, bufsize_bits: 1 };
+        let video = |name: &str| VideoTrack { name: name.into(), width: 2, height: 2, encoding: encoding.clone() };
+        Arc::new(Plan {
+            origin: Ratio::from_integer(0),
+            timeline: Timeline::even(FrameRate::new(25, 1).expect("a rate"), segments * 100, 4000),
+            video_stream: Some(0),
+            orientation: Orientation::default(),
+            video: vec![video("a"), video("b")],
+            audio: vec![AudioTrack { stream: 1, name: "x".into(), language: None, default: true, channels: 2, bit_rate_bps: 1 }],
+        })
+    }
+
+    fn title(age: u64) -> TitleId {
+        TitleId::new(age, 0)
+    }
+
+    fn make(board: &mut Board, slot: usize) -> Task {
+        match board.next(slot) {
+            Some(Work::Make(task)) => task,
+            other => panic!("expected a segment, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_somebody_waits_for_comes_first_then_beginnings() {
+        let mut board = Board::default();
+        board.add(title(1), Job::new(plan(20), Generation::FIRST, &[]));
+        assert_eq!(make(&mut board, 0).number, SegmentNumber(0));
+        board.add(title(2), Job::new(plan(3), Generation::FIRST, &[]));
+        assert!(board.want(title(1), TrackId::video(1), SegmentNumber(12)));
+        board.prepare(title(3));
+        let wanted = make(&mut board, 0);
+        assert_eq!((wanted.number, wanted.tracks), (SegmentNumber(12), vec![TrackId::video(1)]));
+        assert_eq!(board.next(0), Some(Work::Prepare(title(3))));
+        let beginning = make(&mut board, 1);
+        assert_eq!((beginning.title, beginning.number), (title(2), SegmentNumber(0)));
+        assert_eq!(beginning.tracks.len(), 3);
+        assert_eq!(make(&mut board, 1).number, SegmentNumber(1));
+    }
+
+    #[test]
+    fn workers_keep_to_stretches_of_their_own() {
+        let mut board = Board::default();
+        board.add(title(1), Job::new(plan(20), Generation::FIRST, &[]));
+        let mut order = [Vec::new(), Vec::new()];
+        for turn in 0..20 {
+            let slot = turn % 2;
+            let task = make(&mut board, slot);
+            order[slot].push(task.number.0);
+            let complete = board.made(&task);
+            assert_eq!(complete, turn == 19);
+        }
+        assert_eq!(order[0][..8], [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(order[1][..8], [8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!(board.next(0), None);
+    }
+
+    #[test]
+    fn what_fails_is_open_again_and_counted() {
+        let mut board = Board::default();
+        board.add(title(1), Job::new(plan(1), Generation::FIRST, &[(TrackId::audio(0), SegmentNumber(0))]));
+        let task = make(&mut board, 0);
+        assert_eq!(task.tracks, [TrackId::video(0), TrackId::video(1)]);
+        assert_eq!(board.next(0), None);
+        assert_eq!(board.failed(&task), 1);
+        assert_eq!(make(&mut board, 0), task);
+        assert_eq!(board.failed(&task), 2);
+        assert!(board.remove(title(1)));
+        assert_eq!(board.next(0), None);
+    }
+
+    #[test]
+    fn waiting_is_bounded() {
+        let mut board = Board::default();
+        for number in 0..WANTED_MAX as u32 {
+            assert!(board.want(title(1), TrackId::video(0), SegmentNumber(number)));
+        }
+        assert!(board.want(title(1), TrackId::video(0), SegmentNumber(5)), "already waited for");
+        assert!(!board.want(title(1), TrackId::video(0), SegmentNumber(5000)));
+    }
+}

@@ -1,0 +1,124 @@
+//! From a made segment to a ledger row, and from a full ledger to a finished title.
+
+use std::sync::Arc;
+
+use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
+use crate::cmaf;
+use crate::playlist;
+use crate::store::{self, Key, Store};
+use crate::title::{ContentHash, Generation, Plan, Remark, RemarkCode, Severity, TitleId};
+use crate::worker::protocol::MadeSegment;
+
+/// Why made segments did not get into the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A segment is not what the plan promises.
+    #[error("segment {number} of {track} breaks its plan: {fault}")]
+    BrokenPromise {
+        /// Of which track.
+        track: crate::title::TrackId,
+        /// Which segment.
+        number: crate::title::SegmentNumber,
+        /// What is wrong with it.
+        fault: cmaf::Fault,
+    },
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The catalogue did not take it.
+    #[error(transparent)]
+    Catalogue(#[from] catalogue::Error),
+}
+
+/// Verifies, stores and records segments, in that order: a row never names what is not there.
+pub async fn keep(
+    store: &Store,
+    catalogue: &Catalogue,
+    id: TitleId,
+    generation: Generation,
+    plan: &Arc<Plan>,
+    made: Vec<MadeSegment>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let mut rows = Vec::with_capacity(made.len());
+    for segment in made {
+        let MadeSegment { track, number, bytes, concealed, dropped } = segment;
+        let facts = cmaf::verify(plan, track, number, &bytes).map_err(|fault| Error::BrokenPromise { track, number, fault })?;
+        let hash = ContentHash::of(&bytes);
+        let length = bytes.len() as u64;
+        store.put(Key::Object(id, hash), bytes).await?;
+        rows.push(SegmentRecord {
+            track,
+            number,
+            hash,
+            bytes: length,
+            decode_time_ticks: facts.decode_time_ticks,
+            duration_ticks: facts.duration_ticks,
+            starts_with_key_frame: facts.starts_with_key_frame,
+            concealed,
+            dropped,
+        });
+    }
+    catalogue.commit_segments(id, generation, &rows, now_ms).await?;
+    Ok(())
+}
+
+/// Ends a title whose ledger is full: its rates are measured and what was concealed is told.
+pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(), catalogue::Error> {
+    let title = catalogue.title(id).await?;
+    let planned = catalogue.plan(id, title.generation).await?;
+    let ledger = catalogue.ledger(id, title.generation).await?;
+    let rates: Vec<_> = planned
+        .plan
+        .tracks()
+        .map(|track| {
+            let sizes: Vec<u64> = ledger.iter().filter(|row| row.track == track).map(|row| row.bytes).collect();
+            let rates = playlist::measure(&planned.plan, track, &sizes);
+            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps })
+        })
+        .collect();
+    catalogue.finish(id, title.generation, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;
+    Ok(())
+}
+
+/// What was filled in and left out, told once for the picture and once for the sound.
+fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let warn = |message: String| Remark::new(Severity::Warning, RemarkCode::Concealed, message);
+    // All video tracks show the same pictures, so one tells for all.
+    let pictures = ledger.iter().filter(|row| row.track == crate::title::TrackId::video(0));
+    let (missing, first) = pictures.fold((0, None), |(missing, first), row| {
+        let at = if row.concealed > 0 { first.or(Some(row.decode_time_ticks)) } else { first };
+        (missing + row.concealed, at)
+    });
+    if let Some(first) = first {
+        let at = clock(first / u64::from(plan.timeline.frame_rate().timescale()));
+        remarks.push(warn(format!("{missing} pictures are missing in the source, the first near {at}. The one before each was shown on.")));
+    }
+    for (index, track) in plan.audio.iter().enumerate() {
+        let rows = ledger.iter().filter(|row| row.track == crate::title::TrackId::audio(index as u8));
+        let samples: u64 = rows.map(|row| row.concealed).sum();
+        if samples > 0 {
+            remarks.push(warn(format!("{samples} samples of sound are missing in '{}'. They are silent.", track.name)));
+        }
+    }
+    remarks
+}
+
+/// Hours, minutes and seconds, as people read a film's time.
+fn clock(seconds: u64) -> String {
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+/// Removes what the store has of a failed title, all but the source if that is to be kept.
+pub async fn clear(store: &Store, id: TitleId, keep_source: bool) -> store::Result<()> {
+    if !keep_source {
+        return store.delete_title(id).await;
+    }
+    for (key, _) in store.list(id).await?.objects {
+        if key != Key::Source(id) {
+            store.delete(key).await?;
+        }
+    }
+    Ok(())
+}

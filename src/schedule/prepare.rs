@@ -1,0 +1,79 @@
+//! From a received source to a plan: survey in the worker, plan, codec headers, init segments.
+
+use crate::catalogue::{self, TrackRecord};
+use crate::cmaf;
+use crate::store::{self, Key};
+use crate::title::{ContentHash, Generation, Plan, Problem, ProblemCode, TitleId, plan};
+use crate::worker::{Failure, Worker};
+
+use super::Shared;
+
+/// What came of preparing a title.
+pub enum Prepared {
+    /// It has a plan; the worker has it open.
+    Planned { worker: Worker, plan: Plan, generation: Generation },
+    /// It cannot become a title.
+    Refused(Problem),
+    /// Something went wrong that may go right next time.
+    Failed(Error),
+}
+
+/// Why preparing came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The worker ended badly.
+    #[error(transparent)]
+    Worker(#[from] Failure),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The catalogue failed.
+    #[error(transparent)]
+    Catalogue(#[from] catalogue::Error),
+    /// What the encoders announced cannot be packaged.
+    #[error(transparent)]
+    Packaging(#[from] cmaf::Error),
+}
+
+impl Error {
+    /// What the uploader is told when this has happened too often.
+    pub fn problem(&self) -> Problem {
+        let code = match self {
+            Self::Worker(Failure::TimedOut) => ProblemCode::SurveyTimedOut,
+            Self::Worker(Failure::OutOfMemory) => ProblemCode::BeyondLimits,
+            Self::Store(store::Error::NotFound) => ProblemCode::SourceLost,
+            _ => ProblemCode::WorkerFailed,
+        };
+        Problem::with_detail(code, self.to_string())
+    }
+}
+
+/// Prepares a title; blocks its slot meanwhile.
+pub async fn prepare(shared: &Shared, id: TitleId) -> Prepared {
+    match attempt(shared, id).await {
+        Ok(prepared) => prepared,
+        Err(Error::Worker(Failure::Rejected(problem))) => Prepared::Refused(problem),
+        Err(error) => Prepared::Failed(error),
+    }
+}
+
+async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
+    let source = shared.store.open_file(Key::Source(id)).await?;
+    let mut worker = Worker::spawn(&shared.settings.worker, source)?;
+    let facts = worker.survey().await?;
+    let (plan, remarks) = match plan(&facts, &shared.settings.policy) {
+        Ok(planned) => planned,
+        Err(problem) => return Ok(Prepared::Refused(problem)),
+    };
+    let headers = worker.open(facts.clone(), plan.clone()).await?;
+    let mut tracks = Vec::with_capacity(headers.len());
+    for (track, header) in headers {
+        let init = cmaf::init_segment(&plan, track, &header)?;
+        let codec = cmaf::codec_string_of_init(&init)?;
+        let (init_hash, init_bytes) = (ContentHash::of(&init), init.len() as u64);
+        shared.store.put(Key::Object(id, init_hash), init).await?;
+        tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
+    }
+    let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
+    Ok(Prepared::Planned { worker, plan, generation: title.generation })
+}

@@ -6,7 +6,7 @@ use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
-use crate::title::{ContentHash, Generation, Plan, Remark, RemarkCode, Severity, TitleId};
+use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, Severity, TitleId};
 use crate::worker::protocol::MadeSegment;
 
 /// Why made segments did not get into the ledger.
@@ -110,9 +110,13 @@ fn clock(seconds: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// Removes what the store has of a failed title, all but the source if that is to be kept.
-pub async fn clear(store: &Store, id: TitleId, keep_source: bool) -> store::Result<()> {
-    if !keep_source {
+/// Removes what the store has of a title that failed with `code`: everything, or everything but the source when the fault
+/// may be ours.
+///
+/// # Errors
+/// When the store cannot be reached; what remains is removed at the next start.
+pub async fn clear_failed(store: &Store, id: TitleId, code: ProblemCode) -> store::Result<()> {
+    if !code.may_be_ours() {
         return store.delete_title(id).await;
     }
     for (key, _) in store.list(id).await?.objects {

@@ -21,6 +21,7 @@ mod prepare;
 mod slot;
 
 use board::{Board, Job};
+pub use keep::clear_failed;
 
 /// Tells the time in Unix milliseconds; handed in so that tests can.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -222,12 +223,12 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Ends a title as failed. Its plan's objects go; so does the source when `keep_source` is false.
-    async fn fail(&self, id: TitleId, problem: Problem, keep_source: bool) {
+    /// Ends a title as failed, and removes what the store need not keep of it.
+    async fn fail(&self, id: TitleId, problem: Problem) {
         tracing::warn!(title = %id, code = problem.code.as_str(), detail = problem.detail.as_deref().unwrap_or(""), "title failed");
         if let Err(error) = self.catalogue.fail(id, &problem, self.now_ms()).await {
             tracing::warn!(title = %id, %error, "the failure could not be recorded");
-        } else if let Err(error) = keep::clear(&self.store, id, keep_source).await {
+        } else if let Err(error) = clear_failed(&self.store, id, problem.code).await {
             // The next start sweeps it.
             tracing::warn!(title = %id, %error, "objects of a failed title remain");
         }

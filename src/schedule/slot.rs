@@ -96,12 +96,12 @@ impl Slot {
                 self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[]));
                 self.crew = Some(Crew { title: id, generation, plan, worker });
             }
-            Prepared::Refused(problem) => self.shared.fail(id, problem, false).await,
+            Prepared::Refused(problem) => self.shared.fail(id, problem).await,
             Prepared::Failed(error) => {
                 tracing::warn!(title = %id, %error, "preparing a title failed");
                 let attempts = self.shared.board().prepare_failed(id);
                 if attempts >= self.shared.settings.attempts_max {
-                    self.shared.fail(id, error.problem(), true).await;
+                    self.shared.fail(id, error.problem()).await;
                 } else {
                     self.shared.work.notify_waiters();
                 }
@@ -194,7 +194,7 @@ async fn give_up_or_retry(shared: &Shared, task: &Task, why: &str) {
     let attempts = shared.board().failed(task);
     if attempts >= shared.settings.attempts_max {
         let detail = format!("segment {} failed {attempts} times: {why}", task.number);
-        shared.fail(task.title, Problem::with_detail(ProblemCode::WorkerFailed, detail), true).await;
+        shared.fail(task.title, Problem::with_detail(ProblemCode::WorkerFailed, detail)).await;
     } else {
         shared.work.notify_waiters();
     }

@@ -83,6 +83,11 @@ impl ProblemCode {
         }
     }
 
+    /// Whether the fault may lie with this origin rather than with the file. The source of such a title is kept.
+    pub fn may_be_ours(self) -> bool {
+        matches!(self, Self::WorkerFailed | Self::SurveyTimedOut | Self::SourceLost)
+    }
+
     /// What to tell the content team: what was found and what to do next.
     pub fn sentence(self) -> &'static str {
         match self {

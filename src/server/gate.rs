@@ -1,10 +1,11 @@
-//! What every request passes before the service sees it: the rules for `Host` (RFC 9112 3.2), and the connection's pace.
+//! What every request passes before the service sees it: the rules for `Host` (RFC 9112 3.2) and `Transfer-Encoding` (6.1) that
+//! hyper leaves to us, and the connection's pace.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderMap};
+use http::header::{CONNECTION, HOST, HeaderMap, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Empty};
@@ -37,7 +38,7 @@ where
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let handling = self.pace.handle();
-        if !host_is_right(request.version(), request.headers()) {
+        if !host_is_right(request.version(), request.headers()) || !coding_is_right(request.headers()) {
             return Box::pin(async { Ok(bad_request()) });
         }
         let answer = self.service.call(request);
@@ -63,6 +64,16 @@ fn host_is_right(version: Version, headers: &HeaderMap) -> bool {
     }
 }
 
+/// A body is chunked once or not at all; any other coding hides where it ends.
+fn coding_is_right(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// What follows such a request on its connection cannot be trusted either, so it is closed.
 fn bad_request<B: Body>() -> Response<Either<B, Empty<B::Data>>> {
     let mut response = Response::new(Either::Right(Empty::new()));
@@ -74,6 +85,25 @@ fn bad_request<B: Body>() -> Response<Either<B, Empty<B::Data>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn codings() {
+        for (codings, right) in [
+            (&[][..], true),
+            (&["chunked"], true),
+            (&["Chunked"], true),
+            (&["chunked, chunked"], false),
+            (&["chunked", "chunked"], false),
+            (&["gzip, chunked"], false),
+            (&["identity"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_static(coding));
+            }
+            assert_eq!(coding_is_right(&headers), right, "{codings:?}");
+        }
+    }
 
     #[test]
     fn hosts() {

@@ -33,6 +33,7 @@ struct Fake {
 
 const LATE: SegmentNumber = SegmentNumber(2);
 const LOST: SegmentNumber = SegmentNumber(3);
+const HANGS: Generation = Generation(7);
 
 impl Library for Fake {
     fn knows(&self, title: TitleId) -> bool {
@@ -53,7 +54,10 @@ impl Library for Fake {
         }
     }
 
-    async fn init(&self, _: TitleId, _: Generation, _: TrackId, _: Instant) -> Result<Document, Miss> {
+    async fn init(&self, _: TitleId, generation: Generation, _: TrackId, _: Instant) -> Result<Document, Miss> {
+        if generation == HANGS {
+            std::future::pending::<()>().await;
+        }
         Ok(Document { bytes: Bytes::from_static(b"ftypmoov"), changed_at_ms: CHANGED_AT_MS })
     }
 
@@ -372,4 +376,31 @@ async fn a_changed_title_is_seen_at_once() {
     for path in [path, origin.segment(SegmentNumber(0))] {
         assert_eq!(origin.ask("GET", &path, &[]).await.status, StatusCode::NOT_FOUND);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_joins_a_wait_late_has_its_own_time() {
+    let origin = Origin::usual().await;
+    let ask = || {
+        let (delivery, path) = (origin.delivery.clone(), origin.segment(LATE));
+        tokio::spawn(async move { delivery.answer(&Method::GET, &path, &HeaderMap::new()).await.status() })
+    };
+    let first = ask();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let second = ask();
+    assert_eq!(first.await.expect("no panic"), StatusCode::SERVICE_UNAVAILABLE);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    origin.fake.made.send_replace(true);
+    assert_eq!(second.await.expect("no panic"), StatusCode::OK);
+    assert_eq!(origin.fake.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_library_that_never_answers_does_not_hold_a_request() {
+    let origin = Origin::usual().await;
+    let began = Instant::now();
+    let path = format!("/t/{}/7/v0/init.mp4", origin.title);
+    let answer = origin.delivery.answer(&Method::GET, &path, &HeaderMap::new()).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(began.elapsed() <= Duration::from_secs(20));
 }

@@ -1,5 +1,11 @@
 //! Tracing, metrics, health.
+//!
+//! Parts declare what they count; here it is put into one registry and shown. Nothing is global but the log's destination.
 
+mod health;
 mod log;
+mod metrics;
 
+pub use health::{Condition, Health, HealthReport, Phase};
 pub use log::{Config, LogError, LogFormat, check_filter, start as start_log};
+pub use metrics::{METRICS_CONTENT_TYPE, Metrics, WorkMetrics};

@@ -1,0 +1,132 @@
+//! What every request passes before the service sees it: the rules for `Host` (RFC 9112 3.2) and `Transfer-Encoding` (6.1) that
+//! hyper leaves to us, and the connection's pace.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body_util::{Either, Empty};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+
+use super::pace::Pace;
+
+/// A service behind the gate of one connection.
+pub(super) struct Gate<S> {
+    service: S,
+    pace: Arc<Pace>,
+}
+
+impl<S> Gate<S> {
+    pub(super) fn new(service: S, pace: Arc<Pace>) -> Self {
+        Self { service, pace }
+    }
+}
+
+impl<S, B> Service<Request<Incoming>> for Gate<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Future: Send + 'static,
+    B: Body + Send + 'static,
+{
+    type Response = Response<Either<B, Empty<B::Data>>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let handling = self.pace.handle();
+        if !host_is_right(request.version(), request.headers()) || !coding_is_right(request.headers()) {
+            return Box::pin(async { Ok(bad_request()) });
+        }
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let response = answer.await?;
+            drop(handling);
+            Ok(response.map(Either::Left))
+        })
+    }
+}
+
+/// HTTP/1.1 needs exactly one `Host`, HTTP/1.0 may have one; its value is a host with or without a port, and no user. HTTP/2
+/// has `:authority` instead, which is part of the target.
+fn host_is_right(version: Version, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, further) = (hosts.next(), hosts.next());
+    match host {
+        Some(host) => {
+            let authority = Authority::try_from(host.as_bytes());
+            further.is_none() && authority.is_ok_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
+        }
+        None => version != Version::HTTP_11,
+    }
+}
+
+/// A body is chunked once or not at all; any other coding hides where it ends.
+fn coding_is_right(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// What follows such a request on its connection cannot be trusted either, so it is closed.
+fn bad_request<B: Body>() -> Response<Either<B, Empty<B::Data>>> {
+    let mut response = Response::new(Either::Right(Empty::new()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codings() {
+        for (codings, right) in [
+            (&[][..], true),
+            (&["chunked"], true),
+            (&["Chunked"], true),
+            (&["chunked, chunked"], false),
+            (&["chunked", "chunked"], false),
+            (&["gzip, chunked"], false),
+            (&["identity"], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                headers.append(TRANSFER_ENCODING, HeaderValue::from_static(coding));
+            }
+            assert_eq!(coding_is_right(&headers), right, "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for (version, hosts, right) in [
+            (Version::HTTP_11, &["h"][..], true),
+            (Version::HTTP_11, &["h:8080"], true),
+            (Version::HTTP_11, &["[::1]:8080"], true),
+            (Version::HTTP_11, &[], false),
+            (Version::HTTP_11, &[""], false),
+            (Version::HTTP_11, &["h", "h"], false),
+            (Version::HTTP_11, &["u@h"], false),
+            (Version::HTTP_11, &["a b"], false),
+            (Version::HTTP_11, &["a/b"], false),
+            (Version::HTTP_11, &[":80"], false),
+            (Version::HTTP_10, &[], true),
+            (Version::HTTP_10, &["h", "h"], false),
+            (Version::HTTP_2, &[], true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, HeaderValue::from_static(host));
+            }
+            assert_eq!(host_is_right(version, &headers), right, "{version:?} {hosts:?}");
+        }
+    }
+}

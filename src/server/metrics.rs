@@ -1,0 +1,98 @@
+//! What listeners count: open connections, and how connections ended.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionEnd {
+    /// Either side closed it between requests.
+    Closed,
+    /// It broke, or what was sent was not HTTP.
+    Failed,
+    /// The head of a request was not finished in time.
+    HeadTimeout,
+    /// No byte moved for too long.
+    Idle,
+    /// It was still open when the time to drain was over.
+    Cut,
+    /// It was never served, for as many were open as may be.
+    Refused,
+}
+
+impl ConnectionEnd {
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+            Self::HeadTimeout => "head-timeout",
+            Self::Idle => "idle",
+            Self::Cut => "cut",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Counters of all listeners, told apart by their names. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    open: Family<[(&'static str, &'static str); 1], Gauge>,
+    ends: Family<[(&'static str, &'static str); 2], Counter>,
+}
+
+impl Metrics {
+    /// Puts them into `registry`, under names that begin with `server`.
+    pub fn register(&self, registry: &mut Registry) {
+        let server = registry.sub_registry_with_prefix("server");
+        server.register("connections_open", "Open connections", self.open.clone());
+        server.register("connections", "Connections by how they ended", self.ends.clone());
+    }
+
+    /// Connections of that listener that ended so.
+    pub fn ends(&self, listener: &'static str, end: ConnectionEnd) -> u64 {
+        self.ends.get_or_create(&[("listener", listener), ("end", end.as_str())]).get()
+    }
+
+    pub(super) fn of(&self, listener: &'static str) -> ListenerMetrics {
+        ListenerMetrics { metrics: self.clone(), listener, open: Gauge::clone(&self.open.get_or_create(&[("listener", listener)])) }
+    }
+}
+
+/// The counters of one listener.
+#[derive(Clone)]
+pub(super) struct ListenerMetrics {
+    metrics: Metrics,
+    listener: &'static str,
+    open: Gauge,
+}
+
+impl ListenerMetrics {
+    pub(super) fn ended(&self, end: ConnectionEnd) {
+        self.metrics.ends.get_or_create(&[("listener", self.listener), ("end", end.as_str())]).inc();
+    }
+
+    pub(super) fn open(&self) -> OpenConnection {
+        self.open.inc();
+        OpenConnection { metrics: self.clone() }
+    }
+}
+
+/// Counts a connection as open until it is dropped.
+pub(super) struct OpenConnection {
+    metrics: ListenerMetrics,
+}
+
+impl OpenConnection {
+    pub(super) fn end(self, end: ConnectionEnd) {
+        self.metrics.ended(end);
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.metrics.open.dec();
+    }
+}

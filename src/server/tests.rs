@@ -1,0 +1,187 @@
+//! A listener over real sockets: protocols, limits, drain.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::service::service_fn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const CONFIG: Config = Config {
+    connections_max: 100,
+    header_timeout: Duration::from_secs(10),
+    idle_timeout: Duration::from_secs(60),
+    drain: Duration::from_secs(30),
+};
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+struct Running {
+    address: SocketAddr,
+    metrics: Metrics,
+    stop: CancellationToken,
+    /// Told when a request for `/slow` has come in; such a request is answered when `go` is told.
+    came: Arc<Notify>,
+    go: Arc<Notify>,
+    ended: JoinHandle<Drained>,
+}
+
+async fn run(config: Config) -> Running {
+    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let (address, metrics, stop) = (listener.address(), Metrics::default(), CancellationToken::new());
+    assert_ne!(address.port(), 0);
+    let (came, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let ended = tokio::spawn({
+        let (metrics, stop, came, go) = (metrics.clone(), stop.clone(), Arc::clone(&came), Arc::clone(&go));
+        async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (came, go) = (Arc::clone(&came), Arc::clone(&go));
+                async move {
+                    if request.uri().path() == "/slow" {
+                        came.notify_one();
+                        go.notified().await;
+                    }
+                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
+                }
+            });
+            listener.serve(service, config, &metrics, stop).await
+        }
+    });
+    Running { address, metrics, stop, came, go, ended }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Sends `bytes` and reads until the server closes.
+    async fn talk(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.expect("sent");
+        rest(&mut stream).await
+    }
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an end");
+    String::from_utf8(answer).expect("text")
+}
+
+/// Reads one answer whose body is `HTTP/1.1`.
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    while !text.ends_with("\r\n\r\nHTTP/1.1") {
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).await.expect("an answer");
+        assert_ne!(count, 0, "{text}");
+        text.push_str(std::str::from_utf8(&bytes[..count]).expect("text"));
+    }
+    text
+}
+
+#[tokio::test]
+async fn both_protocols_on_one_port() {
+    let server = run(CONFIG).await;
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        stream.write_all(GET).await.expect("sent");
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+    let io = hyper_util::rt::TokioIo::new(server.connect().await);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.expect("a handshake");
+    tokio::spawn(connection);
+    let request = Request::get("http://h/").body(Full::<Bytes>::default()).expect("a request");
+    let response = sender.send_request(request).await.expect("an answer");
+    let body = http_body_util::BodyExt::collect(response.into_body()).await.expect("a body").to_bytes();
+    assert_eq!(body, "HTTP/2.0");
+}
+
+#[tokio::test]
+async fn a_wrong_host_is_refused_and_the_connection_closed() {
+    let server = run(CONFIG).await;
+    for request in ["GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n"] {
+        let text = server.talk(request.as_bytes()).await;
+        assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    }
+    assert!(server.talk(b"GET / HTTP/1.0\r\n\r\n").await.starts_with("HTTP/1.0 200"));
+    assert!(server.talk(b"GET http://h/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn an_axum_router_fits() {
+    let listener = Listener::bind("admin", "127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let (address, stop) = (listener.address(), CancellationToken::new());
+    let router: axum::Router = axum::Router::new().route("/", axum::routing::get(async || "axum"));
+    let service = hyper_util::service::TowerToHyperService::new(router);
+    let ended = tokio::spawn({
+        let stop = stop.clone();
+        async move { listener.serve(service, CONFIG, &Metrics::default(), stop).await }
+    });
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.expect("sent");
+    assert!(rest(&mut stream).await.ends_with("axum"));
+    stop.cancel();
+    assert_eq!(ended.await.expect("no panic").cut, 0);
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so() {
+    let server = run(Config { connections_max: 1, ..CONFIG }).await;
+    let mut first = server.connect().await;
+    first.write_all(GET).await.expect("sent");
+    answer(&mut first).await;
+    let mut second = server.connect().await;
+    assert!(rest(&mut second).await.starts_with("HTTP/1.1 503"));
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::Refused), 1);
+    first.write_all(GET).await.expect("the first is untouched");
+    answer(&mut first).await;
+}
+
+#[tokio::test]
+async fn unfinished_heads_and_idle_connections_are_closed() {
+    let short = Duration::from_millis(100);
+    let server = run(Config { header_timeout: short, ..CONFIG }).await;
+    assert_eq!(server.talk(b"GET / HTTP/1.1\r\nHo").await, "");
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::HeadTimeout), 1);
+
+    let server = run(Config { idle_timeout: short, ..CONFIG }).await;
+    assert_eq!(server.talk(b"").await, "");
+    assert!(server.talk(GET).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::Idle), 2);
+}
+
+#[tokio::test]
+async fn open_requests_are_answered_after_the_signal() {
+    let server = run(CONFIG).await;
+    let mut idle = server.connect().await;
+    idle.write_all(GET).await.expect("sent");
+    answer(&mut idle).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("sent");
+    server.came.notified().await;
+    server.stop.cancel();
+    assert_eq!(rest(&mut idle).await, "", "an idle connection is closed at once");
+    assert!(TcpStream::connect(server.address).await.is_err(), "no more connections are taken");
+    server.go.notify_one();
+    let text = rest(&mut slow).await;
+    assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("HTTP/1.1"), "{text}");
+    assert_eq!(server.ended.await.expect("no panic").cut, 0);
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut() {
+    let server = run(Config { drain: Duration::from_millis(50), ..CONFIG }).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("sent");
+    server.came.notified().await;
+    server.stop.cancel();
+    assert_eq!(server.ended.await.expect("no panic"), Drained { open: 1, cut: 1 });
+    assert_eq!(rest(&mut slow).await, "");
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::Cut), 1);
+}

@@ -15,12 +15,14 @@ use crate::store::{self, Key, Store};
 use crate::title::TitleId;
 
 pub mod check;
+mod metrics;
 pub mod receive;
 mod recover;
 mod space;
 mod spool;
 mod violation;
 
+pub use metrics::Metrics;
 use receive::{Receiver, Refused};
 
 /// Takes uploads in and titles out. Cheap to clone.
@@ -31,6 +33,7 @@ pub struct Ingest {
     scheduler: Scheduler,
     receiver: std::sync::Arc<Receiver>,
     clock: Clock,
+    metrics: Metrics,
     /// A sender that is silent for so long is given up.
     idle_timeout: Duration,
 }
@@ -55,10 +58,32 @@ pub enum Error {
     Catalogue(#[from] catalogue::Error),
 }
 
+impl Error {
+    /// A fixed name for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(Refused::TooLarge { .. }) => "too-large",
+            Self::Refused(Refused::NoSpace { .. }) => "no-space",
+            Self::Refused(Refused::Busy) => "busy",
+            Self::Refused(Refused::Interrupted { .. }) | Self::Cut(_) => "interrupted",
+            Self::Refused(Refused::Io(_)) | Self::Store(_) | Self::Catalogue(_) => "unavailable",
+            Self::Stalled(_) => "stalled",
+        }
+    }
+}
+
 impl Ingest {
     /// Wires ingest to what it works on.
-    pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler, receiver: Receiver, clock: Clock, idle_timeout: Duration) -> Self {
-        Self { catalogue, store, scheduler, receiver: std::sync::Arc::new(receiver), clock, idle_timeout }
+    pub fn new(
+        catalogue: Catalogue,
+        store: Store,
+        scheduler: Scheduler,
+        receiver: Receiver,
+        clock: Clock,
+        metrics: Metrics,
+        idle_timeout: Duration,
+    ) -> Self {
+        Self { catalogue, store, scheduler, receiver: std::sync::Arc::new(receiver), clock, metrics, idle_timeout }
     }
 
     /// Receives a whole upload and records the title: when this returns, every byte is on stable storage. An upload that
@@ -67,6 +92,17 @@ impl Ingest {
     /// # Errors
     /// [`Error`]; the title is then gone again.
     pub async fn receive<S, E>(&self, id: TitleId, name: &str, declared_bytes: Option<u64>, body: S) -> Result<TitleRecord, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let open = Open::count(&self.metrics);
+        let received = self.take(id, name, declared_bytes, body).await;
+        open.ended(received.as_ref().map(|title| title.source.map_or(0, |source| source.bytes)));
+        received
+    }
+
+    async fn take<S, E>(&self, id: TitleId, name: &str, declared_bytes: Option<u64>, body: S) -> Result<TitleRecord, Error>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
@@ -126,6 +162,36 @@ impl Ingest {
         self.store.delete_title(id).await?;
         self.catalogue.drop_garbage(id).await?;
         Ok(())
+    }
+}
+
+/// An upload under way, as the metrics see it; dropped without [`Open::ended`], its sender has gone.
+struct Open<'a> {
+    metrics: &'a Metrics,
+    outcome: &'static str,
+}
+
+impl<'a> Open<'a> {
+    fn count(metrics: &'a Metrics) -> Self {
+        metrics.uploads_open.inc();
+        Self { metrics, outcome: "abandoned" }
+    }
+
+    fn ended(mut self, result: Result<u64, &Error>) {
+        self.outcome = match result {
+            Ok(bytes) => {
+                self.metrics.upload_bytes.inc_by(bytes);
+                "received"
+            }
+            Err(error) => error.as_str(),
+        };
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.metrics.uploads_open.dec();
+        self.metrics.uploads.get_or_create(&[("outcome", self.outcome)]).inc();
     }
 }
 

@@ -17,11 +17,13 @@ use crate::worker;
 
 mod board;
 mod keep;
+mod metrics;
 mod prepare;
 mod slot;
 
 use board::{Board, Job};
 pub use keep::clear_failed;
+pub use metrics::Metrics;
 
 /// Tells the time in Unix milliseconds; handed in so that tests can.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -73,6 +75,7 @@ struct Shared {
     catalogue: Catalogue,
     store: Store,
     clock: Clock,
+    metrics: Metrics,
     board: Mutex<Board>,
     started: Mutex<std::collections::HashMap<TitleId, Instant>>,
     /// Wakes slots when there may be something to do.
@@ -87,12 +90,13 @@ struct Shared {
 
 impl Scheduler {
     /// A scheduler without work; [`Scheduler::run`] starts its slots.
-    pub fn new(settings: Settings, catalogue: Catalogue, store: Store, clock: Clock) -> Self {
+    pub fn new(settings: Settings, catalogue: Catalogue, store: Store, clock: Clock, metrics: Metrics) -> Self {
         Self(Arc::new(Shared {
             settings,
             catalogue,
             store,
             clock,
+            metrics,
             board: Mutex::default(),
             started: Mutex::default(),
             work: Notify::new(),

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::task::JoinHandle;
 
 use crate::catalogue;
 use crate::store::{self, Key};
-use crate::title::{Generation, Plan, Problem, ProblemCode, TitleId};
+use crate::title::{Generation, Plan, Problem, ProblemCode, TitleId, TrackKind};
+use crate::worker::protocol::MadeSegment;
 use crate::worker::{Failure, Worker};
 
-use super::Shared;
+use super::{Metrics, Shared};
 use super::board::{Job, Task, Work};
 use super::keep::{self, keep};
 use super::prepare::{Prepared, prepare};
@@ -59,6 +61,20 @@ struct Crew {
     generation: Generation,
     plan: Arc<Plan>,
     worker: Worker,
+    running: Gauge,
+}
+
+impl Crew {
+    fn new(shared: &Shared, title: TitleId, generation: Generation, plan: Arc<Plan>, worker: Worker) -> Self {
+        shared.metrics.workers.inc();
+        Self { title, generation, plan, worker, running: shared.metrics.workers.clone() }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.running.dec();
+    }
 }
 
 impl Slot {
@@ -94,7 +110,7 @@ impl Slot {
                 tracing::info!(title = %id, segments = plan.segments_total(), "title planned");
                 let plan = Arc::new(plan);
                 self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[]));
-                self.crew = Some(Crew { title: id, generation, plan, worker });
+                self.crew = Some(Crew::new(&self.shared, id, generation, plan, worker));
             }
             Prepared::Refused(problem) => self.shared.fail(id, problem).await,
             Prepared::Failed(error) => {
@@ -110,24 +126,31 @@ impl Slot {
     }
 
     async fn make(&mut self, task: Task) {
+        let started = std::time::Instant::now();
         let made = match self.crew_for(&task).await {
             Ok(crew) => crew.worker.make(task.number, &task.tracks).await.map(|made| (made, Arc::clone(&crew.plan), crew.generation)),
             Err(failure) => Err(failure),
         };
         match made {
             Ok((made, plan, generation)) => {
+                self.shared.metrics.task_seconds.observe(started.elapsed().as_secs_f64());
                 // One at a time: a store that is slower than the encoders holds them back.
                 self.settle().await;
                 let shared = Arc::clone(&self.shared);
                 let busy = Busy::mark(&self.shared, task.title);
                 self.storing = Some(tokio::spawn(async move {
+                    let counted = Counted::of(&made);
                     let kept = keep(&shared.store, &shared.catalogue, task.title, generation, &plan, made, shared.now_ms()).await;
+                    if kept.is_ok() {
+                        counted.count(&shared.metrics);
+                    }
                     settle_task(&shared, &task, kept).await;
                     drop(busy);
                 }));
             }
             Err(failure) => {
                 self.crew = None;
+                self.shared.metrics.worker_failures.get_or_create(&[("outcome", failure.as_str())]).inc();
                 tracing::warn!(title = %task.title, segment = task.number.0, outcome = failure.as_str(), %failure, "making a segment failed");
                 give_up_or_retry(&self.shared, &task, &failure.to_string()).await;
             }
@@ -159,7 +182,7 @@ impl Slot {
         if !same {
             return Err(Failure::ProtocolError("the encoders changed their headers since the title was planned".into()));
         }
-        Ok(Crew { title, generation, plan, worker })
+        Ok(Crew::new(shared, title, generation, plan, worker))
     }
 }
 
@@ -197,6 +220,26 @@ async fn give_up_or_retry(shared: &Shared, task: &Task, why: &str) {
         shared.fail(task.title, Problem::with_detail(ProblemCode::WorkerFailed, detail)).await;
     } else {
         shared.work.notify_waiters();
+    }
+}
+
+/// What a task adds to the counters once it is in the ledger.
+struct Counted {
+    video: u64,
+    audio: u64,
+    bytes: u64,
+}
+
+impl Counted {
+    fn of(made: &[MadeSegment]) -> Self {
+        let video = made.iter().filter(|segment| segment.track.kind == TrackKind::Video).count() as u64;
+        Self { video, audio: made.len() as u64 - video, bytes: made.iter().map(|segment| segment.bytes.len() as u64).sum() }
+    }
+
+    fn count(&self, metrics: &Metrics) {
+        metrics.segments.get_or_create(&[("kind", "video")]).inc_by(self.video);
+        metrics.segments.get_or_create(&[("kind", "audio")]).inc_by(self.audio);
+        metrics.segment_bytes.inc_by(self.bytes);
     }
 }
 

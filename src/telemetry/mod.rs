@@ -8,4 +8,4 @@ mod metrics;
 
 pub use health::{Condition, Health, HealthReport, Phase};
 pub use log::{Config, LogError, LogFormat, check_filter, start as start_log};
-pub use metrics::{METRICS_CONTENT_TYPE, Metrics, WorkMetrics};
+pub use metrics::{METRICS_CONTENT_TYPE, Metrics};

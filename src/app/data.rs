@@ -1,0 +1,85 @@
+//! The data directory: who may use it, what lies where in it, and proving that it is sound.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
+
+use crate::catalogue::Catalogue;
+use crate::ingest::check::{CheckOptions, CheckProgress, Findings};
+use crate::store::Store;
+
+/// A data directory that this process alone uses.
+pub struct DataDir {
+    root: PathBuf,
+    /// Held as long as the directory is in use; the kernel lets go of it when the process ends, however it ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Opens the directory, creating it when absent.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(root).with_context(|| format!("cannot create the data directory {}", root.display()))?;
+        let root = root.canonicalize()?;
+        let lock = File::create(root.join("lock")).with_context(|| format!("cannot write in the data directory {}", root.display()))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .with_context(|| format!("the data directory {} is in use by another Headwater: stop that one first", root.display()))?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// The catalogue's database.
+    pub async fn catalogue(&self) -> anyhow::Result<Catalogue> {
+        Ok(Catalogue::open(&self.root.join("catalogue.db")).await?)
+    }
+
+    /// The object store.
+    pub async fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.root.join("store")).await?)
+    }
+
+    /// Where uploads arrive.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// Tells the outside which process serves on which addresses.
+    pub fn announce(&self, running: &RunFile) -> anyhow::Result<()> {
+        let (aside, path) = (self.root.join("run.json.new"), self.root.join("run.json"));
+        std::fs::write(&aside, serde_json::to_vec(running)?)?;
+        std::fs::rename(aside, path)?;
+        Ok(())
+    }
+
+    /// Takes the announcement back.
+    pub fn withdraw(&self) {
+        if let Err(error) = std::fs::remove_file(self.root.join("run.json")) {
+            tracing::warn!(%error, "run.json remains");
+        }
+    }
+}
+
+/// `run.json`: the running process and its bound addresses.
+#[derive(Serialize)]
+pub struct RunFile {
+    /// Process number.
+    pub pid: u32,
+    /// Address of the public listener.
+    pub listen: String,
+    /// Address of the admin listener.
+    pub admin: String,
+}
+
+/// Proves the invariants of durable state of a data directory that no server uses.
+///
+/// # Errors
+/// When the directory is absent, in use, or cannot be read.
+pub async fn check(root: &Path, options: CheckOptions, progress: &mut (dyn FnMut(CheckProgress) + Send)) -> anyhow::Result<Findings> {
+    anyhow::ensure!(root.join("catalogue.db").is_file(), "{} is no data directory: it has no catalogue.db", root.display());
+    let data = DataDir::open(root)?;
+    let (catalogue, store) = (data.catalogue().await?, data.store().await?);
+    let findings = crate::ingest::check::check(&store, &catalogue, options, progress).await?;
+    catalogue.close().await;
+    Ok(findings)
+}

@@ -1,0 +1,69 @@
+//! Keeps delivery's view of the titles as the catalogue has it.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::library::Shelf;
+use crate::catalogue::{self, Catalogue, Change};
+use crate::delivery::Delivery;
+
+/// Changes taken in one go.
+const CHANGES_MAX: u32 = 500;
+
+/// Brings the shelf up to `revision 0..now`, and then follows every change until `stop`.
+pub struct Follower {
+    catalogue: Catalogue,
+    shelf: Arc<Shelf>,
+    delivery: Delivery<Shelf>,
+    revision: i64,
+}
+
+impl Follower {
+    /// A follower that has seen nothing yet.
+    pub fn new(catalogue: Catalogue, shelf: Arc<Shelf>, delivery: Delivery<Shelf>) -> Self {
+        Self { catalogue, shelf, delivery, revision: 0 }
+    }
+
+    /// Takes in every change so far.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read; what was taken in stays.
+    pub async fn catch_up(&mut self) -> catalogue::Result<()> {
+        loop {
+            let changes = self.catalogue.changed_since(self.revision, CHANGES_MAX).await?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            for change in changes {
+                self.revision = change.revision();
+                match change {
+                    Change::Title(title) => {
+                        let before = self.shelf.put(title.id, title.state);
+                        if before.is_some_and(|before| before != title.state) {
+                            self.delivery.invalidate(title.id).await;
+                        }
+                    }
+                    Change::Deleted { id, .. } => {
+                        self.shelf.remove(id);
+                        self.delivery.forget(id).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Follows until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut revisions = self.catalogue.watch();
+        loop {
+            if let Err(error) = self.catch_up().await {
+                tracing::error!(%error, "changes of titles cannot be read");
+            }
+            tokio::select! {
+                changed = revisions.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}

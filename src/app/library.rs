@@ -1,0 +1,186 @@
+//! Where delivery's objects come from: the catalogue, the store, and the scheduler for what is not made yet.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use moka::future::Cache;
+use tokio::time::Instant;
+
+use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
+use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
+use crate::playlist::{self, TrackFacts};
+use crate::schedule::{self, Scheduler};
+use crate::store::{self, Key, Store};
+use crate::title::{ContentHash, Generation, Plan, TitleId, TitleState, TrackId};
+
+/// Plans kept in memory; one of a long film takes some tens of kilobytes.
+const PLANS_MAX: u64 = 512;
+/// When to ask again for a segment that was not made in time.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// When to ask again while storage cannot be reached.
+const RETRY_STORAGE_AFTER: Duration = Duration::from_secs(5);
+
+/// The shelf that delivery takes from.
+pub struct Shelf {
+    catalogue: Catalogue,
+    store: Store,
+    scheduler: Scheduler,
+    /// Every visible title and its state, so that strangers' questions cost a look-up in memory.
+    titles: RwLock<HashMap<TitleId, TitleState>>,
+    plans: Cache<(TitleId, Generation), Arc<Planned>>,
+}
+
+/// What never changes about a generation.
+struct Planned {
+    plan: Plan,
+    planned_at_ms: u64,
+    inits: HashMap<TrackId, ContentHash>,
+}
+
+impl Shelf {
+    /// An empty shelf; [`Shelf::put`] what the catalogue has.
+    pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler) -> Self {
+        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX) }
+    }
+
+    /// Notes a title's state; gives the one before.
+    pub fn put(&self, id: TitleId, state: TitleState) -> Option<TitleState> {
+        self.titles.write().unwrap_or_else(PoisonError::into_inner).insert(id, state)
+    }
+
+    /// Takes a title off.
+    pub fn remove(&self, id: TitleId) {
+        self.titles.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Titles by state.
+    pub fn counts(&self) -> HashMap<TitleState, i64> {
+        let titles = self.titles.read().unwrap_or_else(PoisonError::into_inner);
+        titles.values().fold(HashMap::new(), |mut counts, state| {
+            *counts.entry(*state).or_default() += 1;
+            counts
+        })
+    }
+
+    async fn planned(&self, id: TitleId, generation: Generation) -> Result<Arc<Planned>, Miss> {
+        if let Some(planned) = self.plans.get(&(id, generation)).await {
+            return Ok(planned);
+        }
+        let record = self.catalogue.plan(id, generation).await.map_err(missing_row)?;
+        let planned = Arc::new(Planned {
+            planned_at_ms: time(record.planned_at_ms),
+            inits: record.tracks.iter().map(|track| (track.track, track.init_hash)).collect(),
+            plan: record.plan,
+        });
+        self.plans.insert((id, generation), Arc::clone(&planned)).await;
+        Ok(planned)
+    }
+
+    async fn row(&self, segment: SegmentAddress) -> Result<Option<SegmentRecord>, Miss> {
+        match self.catalogue.segment(segment.title, segment.generation, segment.track, segment.number).await {
+            Ok(row) => Ok(Some(row)),
+            Err(catalogue::Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(missing_row(error)),
+        }
+    }
+}
+
+impl Library for Shelf {
+    fn knows(&self, title: TitleId) -> bool {
+        self.titles.read().unwrap_or_else(PoisonError::into_inner).contains_key(&title)
+    }
+
+    async fn multivariant(&self, id: TitleId) -> Result<Document, Miss> {
+        let title = self.catalogue.title(id).await.map_err(missing_row)?;
+        let record = self.catalogue.plan(id, title.generation).await.map_err(missing_row)?;
+        let text = playlist::multivariant(&record.plan, record.generation, &facts(&record)).map_err(unrenderable)?;
+        let changed_at_ms = time(record.finished_at_ms.unwrap_or(record.planned_at_ms));
+        Ok(Document { bytes: Bytes::from(text), changed_at_ms })
+    }
+
+    async fn media_playlist(&self, title: TitleId, generation: Generation, track: TrackId) -> Result<Document, Miss> {
+        let planned = self.planned(title, generation).await?;
+        if !planned.plan.has(track) {
+            return Err(Miss::Unknown);
+        }
+        let text = playlist::media(&planned.plan, track).map_err(unrenderable)?;
+        Ok(Document { bytes: Bytes::from(text), changed_at_ms: planned.planned_at_ms })
+    }
+
+    async fn init(&self, title: TitleId, generation: Generation, track: TrackId, _deadline: Instant) -> Result<Document, Miss> {
+        let planned = self.planned(title, generation).await?;
+        let hash = *planned.inits.get(&track).ok_or(Miss::Unknown)?;
+        let bytes = self.store.get(Key::Object(title, hash)).await.map_err(missing_object)?;
+        Ok(Document { bytes, changed_at_ms: planned.planned_at_ms })
+    }
+
+    async fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> Result<SegmentFacts, Miss> {
+        let planned = self.planned(segment.title, segment.generation).await?;
+        if !planned.plan.has(segment.track) || planned.plan.timeline.frames(segment.number).is_none() {
+            return Err(Miss::Unknown);
+        }
+        let mut row = self.row(segment).await?;
+        if row.is_none() {
+            let SegmentAddress { title, generation, track, number } = segment;
+            let patience = deadline.saturating_duration_since(Instant::now());
+            match self.scheduler.demand(title, generation, track, number, patience).await {
+                // Nobody makes it any more: it has just been made, or its title is gone.
+                Ok(()) | Err(schedule::Miss::NoSuchSegment) => {}
+                Err(schedule::Miss::NotYet) => return Err(Miss::NotYet { retry_after: RETRY_AFTER }),
+                Err(schedule::Miss::Busy) => return Err(Miss::Unavailable { retry_after: RETRY_AFTER }),
+            }
+            row = self.row(segment).await?;
+        }
+        let row = row.ok_or(Miss::Gone)?;
+        Ok(SegmentFacts { hash: row.hash, size_bytes: row.bytes, finished_at_ms: planned.planned_at_ms })
+    }
+
+    async fn read_segment(&self, segment: SegmentAddress, facts: &SegmentFacts) -> Result<Bytes, Miss> {
+        let bytes = self.store.get(Key::Object(segment.title, facts.hash)).await.map_err(missing_object)?;
+        if ContentHash::of(&bytes) != facts.hash {
+            tracing::error!(title = %segment.title, hash = %facts.hash, "a stored segment is damaged");
+            return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
+        }
+        Ok(bytes)
+    }
+}
+
+/// What the multivariant playlist says of each track, as far as it is known.
+pub fn facts(record: &PlanRecord) -> BTreeMap<TrackId, TrackFacts> {
+    let facts = record.tracks.iter().map(|track| {
+        let facts = TrackFacts {
+            codec: track.codec.clone(),
+            peak_bps: track.rates.map(|rates| rates.peak_bps),
+            average_bps: track.rates.map(|rates| rates.average_bps),
+        };
+        (track.track, facts)
+    });
+    facts.collect()
+}
+
+fn time(unix_ms: i64) -> u64 {
+    u64::try_from(unix_ms).unwrap_or(0)
+}
+
+fn missing_row(error: catalogue::Error) -> Miss {
+    match error {
+        catalogue::Error::NotFound(_) => Miss::Unknown,
+        error => {
+            tracing::error!(%error, "the catalogue did not answer");
+            Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER }
+        }
+    }
+}
+
+fn missing_object(error: store::Error) -> Miss {
+    tracing::error!(%error, "an object of the ledger cannot be read");
+    Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER }
+}
+
+fn unrenderable(error: playlist::Error) -> Miss {
+    tracing::error!(%error, "a playlist cannot be written");
+    Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER }
+}

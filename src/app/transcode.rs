@@ -1,0 +1,164 @@
+//! `headwater transcode`: the same engine without a server. The result is a directory that any web server can serve.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio_util::io::ReaderStream;
+
+use super::data::DataDir;
+use super::library::facts;
+use super::{clock, fresh_id, schedule_settings};
+use crate::catalogue::{Catalogue, TitleRecord};
+use crate::config::Config;
+use crate::ingest::Ingest;
+use crate::ingest::receive::{ReceiveLimits, Receiver};
+use crate::playlist::{self, names};
+use crate::schedule::{Progress, Scheduler};
+use crate::store::{Key, Store};
+use crate::title::{TitleId, TitleState};
+
+/// How far a transcode is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TranscodeProgress {
+    /// The file is being looked at.
+    Surveying,
+    /// Segments are being made.
+    Making {
+        /// Segments made, all, and the time left.
+        progress: Progress,
+        /// Length of the title in milliseconds.
+        duration_ms: u64,
+    },
+    /// The result is being written.
+    Writing,
+}
+
+/// Where the work is done inside the output directory; gone at the end.
+const WORKING: &str = ".headwater-working";
+
+/// Transcodes `file` into the directory `out`, which must not exist or be empty. Returns the path of the multivariant
+/// playlist.
+///
+/// # Errors
+/// When the file cannot become a title (with the reason), or something cannot be written. The directory is then as before.
+pub async fn transcode(
+    config: &Config,
+    file: &Path,
+    out: &Path,
+    mut progress: impl FnMut(TranscodeProgress),
+) -> anyhow::Result<std::path::PathBuf> {
+    let source = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+    let existed = out.is_dir();
+    if existed && std::fs::read_dir(out)?.next().is_some() {
+        bail!("{} is not empty: choose a new directory", out.display());
+    }
+    let working = out.join(WORKING);
+    let made = run(config, source, out, &working, &mut progress).await;
+    let cleared = std::fs::remove_dir_all(&working);
+    if made.is_err() && !existed {
+        // Nothing of ours was in there before, so nothing of ours stays.
+        std::fs::remove_dir_all(out).ok();
+    }
+    let path = made?;
+    cleared.context("the working directory remains")?;
+    Ok(path)
+}
+
+async fn run(
+    config: &Config,
+    source: tokio::fs::File,
+    out: &Path,
+    working: &Path,
+    progress: &mut impl FnMut(TranscodeProgress),
+) -> anyhow::Result<std::path::PathBuf> {
+    let data = DataDir::open(working)?;
+    let (catalogue, store, clock) = (data.catalogue().await?, data.store().await?, clock());
+    let limits = ReceiveLimits { upload_bytes_max: u64::MAX / 2, reserve_bytes: config.data.free_min_bytes, uploads_max: 1 };
+    let receiver = Receiver::open(&data.spool(), limits).await?;
+    let scheduler =
+        Scheduler::new(schedule_settings(config)?, catalogue.clone(), store.clone(), clock.clone(), crate::schedule::Metrics::default());
+    let ingest = Ingest::new(
+        catalogue.clone(),
+        store.clone(),
+        scheduler.clone(),
+        receiver,
+        clock.clone(),
+        crate::ingest::Metrics::default(),
+        Duration::MAX,
+    );
+    progress(TranscodeProgress::Surveying);
+    let id = fresh_id(&clock)?;
+    let length = source.metadata().await?.len();
+    ingest.receive(id, "transcode", Some(length), ReaderStream::with_capacity(source, 1 << 20)).await?;
+    let title = {
+        let running = scheduler.run();
+        tokio::pin!(running);
+        tokio::select! {
+            () = &mut running => bail!("the scheduler stopped"),
+            title = finished(&catalogue, &scheduler, id, progress) => {
+                scheduler.stop();
+                running.await;
+                title?
+            }
+        }
+    };
+    if let Some(problem) = title.problem {
+        match problem.detail {
+            Some(detail) => bail!("{} ({detail})", problem.message),
+            None => bail!("{}", problem.message),
+        }
+    }
+    progress(TranscodeProgress::Writing);
+    let path = write(&catalogue, &store, &title, out).await;
+    catalogue.close().await;
+    path
+}
+
+/// Waits until the title is ready or has failed, telling the progress at each change.
+async fn finished(
+    catalogue: &Catalogue,
+    scheduler: &Scheduler,
+    id: TitleId,
+    progress: &mut impl FnMut(TranscodeProgress),
+) -> anyhow::Result<TitleRecord> {
+    let mut revisions = catalogue.watch();
+    let mut duration_ms = None;
+    loop {
+        revisions.mark_unchanged();
+        let title = catalogue.title(id).await?;
+        if title.state.is_final() {
+            return Ok(title);
+        }
+        if title.state == TitleState::Processing
+            && let Some(made) = scheduler.progress(id)
+        {
+            if duration_ms.is_none() {
+                duration_ms = Some(catalogue.plan(id, title.generation).await?.plan.timeline.duration_ms());
+            }
+            progress(TranscodeProgress::Making { progress: made, duration_ms: duration_ms.unwrap_or(0) });
+        }
+        revisions.changed().await?;
+    }
+}
+
+/// Writes playlists and objects under the names that the playlists use.
+async fn write(catalogue: &Catalogue, store: &Store, title: &TitleRecord, out: &Path) -> anyhow::Result<std::path::PathBuf> {
+    let (id, generation) = (title.id, title.generation);
+    let record = catalogue.plan(id, generation).await?;
+    for track in &record.tracks {
+        let directory = out.join(names::track_directory(generation, track.track));
+        std::fs::create_dir_all(&directory)?;
+        std::fs::write(directory.join(names::INIT), store.get(Key::Object(id, track.init_hash)).await?)?;
+        std::fs::write(directory.join(names::MEDIA), playlist::media(&record.plan, track.track)?)?;
+    }
+    for row in catalogue.ledger(id, generation).await? {
+        let name = names::segment(row.number);
+        let path = out.join(names::track_directory(generation, row.track)).join(name);
+        std::fs::write(path, store.get(Key::Object(id, row.hash)).await?)?;
+    }
+    // Last, so that whoever sees it finds everything that it names.
+    let path = out.join(names::MULTIVARIANT);
+    std::fs::write(&path, playlist::multivariant(&record.plan, generation, &facts(&record))?)?;
+    Ok(path)
+}

@@ -1,0 +1,102 @@
+//! What the control API needs from the flows: the composition root implements it over ingest, schedule and telemetry.
+
+use axum::BoxError;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::catalogue::TitleRecord;
+use crate::title::TitleId;
+
+/// The bytes of an upload as they arrive; an error ends them, and means that the client is gone or spoke no HTTP.
+pub type UploadBody = BoxStream<'static, Result<Bytes, BoxError>>;
+
+/// What the control API has done by others. What it only reads, and renaming, it does with the catalogue itself.
+pub trait Backend: Send + Sync + 'static {
+    /// Receives an upload. When it returns, the source is on stable storage and the title is recorded, at least surveying.
+    ///
+    /// The future is dropped at any await when the client goes away; what is left then is the implementor's to clear up.
+    ///
+    /// # Errors
+    /// Any [`ReceiveError`]; nothing of the upload is kept.
+    fn receive(&self, name: String, declared_bytes: Option<u64>, body: UploadBody) -> BoxFuture<'_, Result<TitleRecord, ReceiveError>>;
+
+    /// Deletes a title in any state. When it returns, no read finds it any more. The future is run to its end, whether the
+    /// client stays or not.
+    ///
+    /// # Errors
+    /// Any [`DeleteError`].
+    fn delete(&self, id: TitleId) -> BoxFuture<'_, Result<(), DeleteError>>;
+
+    /// Live figures of a title that is being processed; absent for any other.
+    fn progress(&self, id: TitleId) -> Option<Progress>;
+
+    /// Whether uploads and viewers can be served now.
+    ///
+    /// # Errors
+    /// [`NotReady`] with the reason.
+    fn ready(&self) -> BoxFuture<'_, Result<(), NotReady>>;
+
+    /// All metrics in the OpenMetrics text format.
+    fn metrics(&self) -> String;
+}
+
+/// How far a title is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// From 0 to 1.
+    pub fraction: f64,
+    /// Segments made.
+    pub segments_done: u64,
+    /// Segments planned, all tracks together.
+    pub segments_total: u64,
+    /// Time until it is ready in milliseconds, once it can be told.
+    pub eta_ms: Option<u64>,
+}
+
+/// Why an upload was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiveError {
+    /// It is larger than uploads may be.
+    #[error("uploads may have at most {limit_bytes} bytes")]
+    TooLarge {
+        /// The most allowed.
+        limit_bytes: u64,
+    },
+    /// There is no space for it.
+    #[error("the upload needs {needed_bytes} bytes and {free_bytes} are free for uploads")]
+    NoSpace {
+        /// Bytes asked for.
+        needed_bytes: u64,
+        /// Bytes that are free for uploads.
+        free_bytes: u64,
+    },
+    /// As many uploads as are allowed are under way.
+    #[error("as many uploads as are allowed are under way; try again in a while")]
+    Busy,
+    /// The bytes ended before the declared length, or with an error.
+    #[error("the upload ended before all of it had arrived; nothing of it was kept")]
+    Interrupted,
+    /// No byte arrived for too long.
+    #[error("no byte of the upload arrived for too long; nothing of it was kept")]
+    Stalled,
+    /// The spool, the store or the catalogue cannot be reached.
+    #[error("uploads cannot be stored now")]
+    Unavailable,
+}
+
+/// Why a title was not deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteError {
+    /// There is no such title.
+    #[error("there is no such title")]
+    Unknown,
+    /// The catalogue cannot be reached.
+    #[error("the title cannot be deleted now")]
+    Unavailable,
+}
+
+/// Why the server is not ready; a phrase for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotReady(pub String);

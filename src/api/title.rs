@@ -1,0 +1,470 @@
+//! The Title as clients see it, made from the catalogue's records.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::backend::Progress;
+use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
+use crate::title::{AudioFacts, FieldOrder, Problem, Remark, SubtitleFacts, TitleId, TitleState, TrackId, VideoFacts};
+
+/// A title.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Title {
+    /// Names the title.
+    #[schema(example = "01hf7yat00abcdefghjkmnpqrs")]
+    id: String,
+    /// What people call it.
+    #[schema(example = "film.mp4")]
+    name: String,
+    /// Counts its plans from 1.
+    #[schema(minimum = 1)]
+    generation: u32,
+    /// Where it stands; moves only forward.
+    state: TitleState,
+    /// Whether `playback.hls` plays from start to end, which may be long before it is ready.
+    playable: bool,
+    /// When it was created (RFC 3339, UTC).
+    #[schema(format = DateTime, example = "2026-01-02T03:04:05.678Z")]
+    created_at: String,
+    /// Length in milliseconds, once it is planned.
+    #[schema(required)]
+    duration_ms: Option<u64>,
+    /// How far it is.
+    progress: TitleProgress,
+    /// Where it plays.
+    playback: Playback,
+    /// The upload, once it was received whole.
+    #[schema(required)]
+    source: Option<Source>,
+    /// Video renditions, largest first; empty before it is planned.
+    renditions: Vec<Rendition>,
+    /// Audio renditions, the default one first; empty before it is planned.
+    audio_renditions: Vec<AudioRendition>,
+    /// What was found in the source, and what was done about it.
+    report: Vec<Remark>,
+    /// Why it failed.
+    #[schema(required)]
+    problem: Option<Problem>,
+}
+
+/// How far a title is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TitleProgress {
+    /// From 0 to 1.
+    #[schema(minimum = 0, maximum = 1)]
+    fraction: f64,
+    /// Segments made, all renditions together.
+    segments_done: u64,
+    /// Segments planned; 0 before it is planned.
+    segments_total: u64,
+    /// Time until it is ready in milliseconds, once it can be told.
+    #[schema(required)]
+    eta_ms: Option<u64>,
+}
+
+/// Where a title plays.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Playback {
+    /// The multivariant playlist: the one stable URL of the title. Absent when it failed.
+    #[schema(required, format = "uri")]
+    hls: Option<String>,
+    /// A still picture.
+    #[schema(required, format = "uri")]
+    poster: Option<String>,
+    /// Small pictures along the time.
+    #[schema(required, format = "uri")]
+    storyboard: Option<String>,
+}
+
+/// The upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Source {
+    /// Its length in bytes.
+    bytes: u64,
+    /// Its SHA-256 in lower-case hexadecimal digits.
+    sha256: String,
+    /// The demuxer that reads it, once it was surveyed.
+    #[schema(required)]
+    container: Option<String>,
+    /// The video stream that is shown.
+    #[schema(required)]
+    video: Option<SourceVideo>,
+    /// Its audio streams.
+    audio: Vec<SourceAudio>,
+    /// Its subtitle streams.
+    subtitles: Vec<SourceSubtitle>,
+}
+
+/// A video stream of the upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceVideo {
+    /// Index in the container.
+    stream: u32,
+    /// The codec, such as `h264`.
+    codec: String,
+    /// Its profile.
+    #[schema(required)]
+    profile: Option<String>,
+    /// Stored width in pixels.
+    width: u32,
+    /// Stored height in pixels.
+    height: u32,
+    /// Width of a pixel to its height.
+    #[schema(example = "1:1")]
+    sample_aspect: String,
+    /// Clockwise turn that makes the picture upright, in degrees.
+    rotation_degrees: u16,
+    /// Pictures.
+    frame_count: u64,
+    /// Bits of one component.
+    bit_depth: u8,
+    /// The pixel format, such as `yuv420p`.
+    pixel_format: String,
+    /// Whether frames are woven of fields, if the stream tells it.
+    #[schema(required)]
+    interlaced: Option<bool>,
+}
+
+/// An audio stream of the upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceAudio {
+    /// Index in the container.
+    stream: u32,
+    /// The codec, such as `aac`.
+    codec: String,
+    /// Its profile.
+    #[schema(required)]
+    profile: Option<String>,
+    /// Samples a second.
+    sample_rate: u32,
+    /// Channels.
+    channels: u32,
+    /// The language as tagged.
+    #[schema(required)]
+    language: Option<String>,
+    /// Its title as tagged.
+    #[schema(required)]
+    label: Option<String>,
+}
+
+/// A subtitle stream of the upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceSubtitle {
+    /// Index in the container.
+    stream: u32,
+    /// The codec, such as `subrip`.
+    codec: String,
+    /// The language as tagged.
+    #[schema(required)]
+    language: Option<String>,
+}
+
+/// A video rendition.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Rendition {
+    /// Its name.
+    #[schema(example = "720p")]
+    name: String,
+    /// Width in pixels.
+    width: u32,
+    /// Height in pixels.
+    height: u32,
+    /// The codec (RFC 6381).
+    #[schema(example = "avc1.64001f")]
+    codec: String,
+    /// Highest rate of a segment in bits a second; the planned limit until all are made.
+    bandwidth: u64,
+    /// Rate over the whole in bits a second, once all segments are made.
+    #[schema(required)]
+    average_bandwidth: Option<u64>,
+    /// How it is made.
+    method: Method,
+}
+
+/// How a rendition is made.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Decoded and encoded.
+    Encode,
+}
+
+/// An audio rendition.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AudioRendition {
+    /// What a player's menu shows.
+    name: String,
+    /// The language (BCP 47).
+    #[schema(required)]
+    language: Option<String>,
+    /// Channels.
+    channels: u8,
+    /// The codec (RFC 6381).
+    #[schema(example = "mp4a.40.2")]
+    codec: String,
+    /// Highest rate of a segment in bits a second; the planned rate until all are made.
+    bandwidth: u64,
+    /// Rate over the whole in bits a second, once all segments are made.
+    #[schema(required)]
+    average_bandwidth: Option<u64>,
+    /// How it is made.
+    method: Method,
+}
+
+impl Title {
+    /// Puts a title together. `planned` belongs to its generation; `live` are its figures while it is processed; `base` is
+    /// that of playback URLs.
+    pub(super) fn new(record: &TitleRecord, planned: Option<&Planned>, live: Option<Progress>, base: &str) -> Self {
+        let source = record.source.map(|source| Source {
+            bytes: source.bytes,
+            sha256: source.sha256.to_string(),
+            container: planned.map(|planned| planned.container.clone()),
+            video: planned.and_then(|planned| planned.video.clone()),
+            audio: planned.map(|planned| planned.audio.clone()).unwrap_or_default(),
+            subtitles: planned.map(|planned| planned.subtitles.clone()).unwrap_or_default(),
+        });
+        Self {
+            id: record.id.to_string(),
+            name: record.name.clone(),
+            generation: record.generation.0,
+            state: record.state,
+            playable: matches!(record.state, TitleState::Processing | TitleState::Ready),
+            created_at: rfc_3339(record.created_at_ms),
+            duration_ms: planned.map(|planned| planned.duration_ms),
+            progress: TitleProgress::new(record, live),
+            playback: Playback {
+                hls: (record.state != TitleState::Failed).then(|| format!("{base}{}", multivariant_path(record.id))),
+                poster: None,
+                storyboard: None,
+            },
+            source,
+            renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
+            audio_renditions: planned.map(|planned| planned.audio_renditions.clone()).unwrap_or_default(),
+            report: record.remarks.clone(),
+            problem: record.problem.clone(),
+        }
+    }
+}
+
+impl TitleProgress {
+    fn new(record: &TitleRecord, live: Option<Progress>) -> Self {
+        let (done, total) = (record.segments_done, record.segments_total);
+        match (record.state, live) {
+            (TitleState::Ready, _) => Self { fraction: 1.0, segments_done: done, segments_total: total, eta_ms: Some(0) },
+            (TitleState::Processing, Some(live)) => Self {
+                fraction: live.fraction.clamp(0.0, 1.0),
+                segments_done: live.segments_done,
+                segments_total: live.segments_total,
+                eta_ms: live.eta_ms,
+            },
+            _ => {
+                let fraction = if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) };
+                Self { fraction, segments_done: done, segments_total: total, eta_ms: None }
+            }
+        }
+    }
+}
+
+/// What a title shows of its plan: little, and the same from planning to the end but for the measured rates.
+#[derive(Debug)]
+pub(super) struct Planned {
+    duration_ms: u64,
+    container: String,
+    video: Option<SourceVideo>,
+    audio: Vec<SourceAudio>,
+    subtitles: Vec<SourceSubtitle>,
+    renditions: Vec<Rendition>,
+    audio_renditions: Vec<AudioRendition>,
+}
+
+impl Planned {
+    /// Takes out of a plan what a title shows of it.
+    pub(super) fn new(record: &PlanRecord) -> Self {
+        let (facts, plan) = (&record.facts, &record.plan);
+        let track = |track: TrackId| record.tracks.iter().find(|record| record.track == track);
+        let codec = |track: Option<&TrackRecord>| track.map(|track| track.codec.clone()).unwrap_or_default();
+        let rates = |track: Option<&TrackRecord>, planned_bps: u32| match track.and_then(|track| track.rates) {
+            Some(rates) => (rates.peak_bps, Some(rates.average_bps)),
+            None => (u64::from(planned_bps), None),
+        };
+        let video = plan.video.iter().zip(0_u8..).map(|(video, index)| {
+            let track = track(TrackId::video(index));
+            let (bandwidth, average_bandwidth) = rates(track, video.encoding.maxrate_bps);
+            Rendition {
+                name: video.name.clone(),
+                width: video.width,
+                height: video.height,
+                codec: codec(track),
+                bandwidth,
+                average_bandwidth,
+                method: Method::Encode,
+            }
+        });
+        let audio = plan.audio.iter().zip(0_u8..).map(|(audio, index)| {
+            let track = track(TrackId::audio(index));
+            let (bandwidth, average_bandwidth) = rates(track, audio.bit_rate_bps);
+            AudioRendition {
+                name: audio.name.clone(),
+                language: audio.language.clone(),
+                channels: audio.channels,
+                codec: codec(track),
+                bandwidth,
+                average_bandwidth,
+                method: Method::Encode,
+            }
+        });
+        Self {
+            duration_ms: plan.timeline.duration_ms(),
+            container: facts.container.clone(),
+            video: plan.video_stream.and_then(|stream| facts.video(stream)).map(SourceVideo::new),
+            audio: facts.audios().map(SourceAudio::new).collect(),
+            subtitles: facts.subtitles().map(SourceSubtitle::new).collect(),
+            renditions: video.collect(),
+            audio_renditions: audio.collect(),
+        }
+    }
+}
+
+impl SourceVideo {
+    fn new(facts: &VideoFacts) -> Self {
+        let (aspect_width, aspect_height) = facts.sample_aspect;
+        Self {
+            stream: facts.stream,
+            codec: facts.codec.clone(),
+            profile: facts.profile.clone(),
+            width: facts.width,
+            height: facts.height,
+            sample_aspect: format!("{aspect_width}:{aspect_height}"),
+            rotation_degrees: u16::from(facts.orientation.quarter_turns) * 90,
+            frame_count: facts.frame_count,
+            bit_depth: facts.bit_depth,
+            pixel_format: facts.pixel_format.clone(),
+            interlaced: match facts.field_order {
+                FieldOrder::Unknown => None,
+                FieldOrder::Progressive => Some(false),
+                FieldOrder::TopFirst | FieldOrder::BottomFirst => Some(true),
+            },
+        }
+    }
+}
+
+impl SourceAudio {
+    fn new(facts: &AudioFacts) -> Self {
+        Self {
+            stream: facts.stream,
+            codec: facts.codec.clone(),
+            profile: facts.profile.clone(),
+            sample_rate: facts.sample_rate,
+            channels: facts.channels,
+            language: facts.language.clone(),
+            label: facts.label.clone(),
+        }
+    }
+}
+
+impl SourceSubtitle {
+    fn new(facts: &SubtitleFacts) -> Self {
+        Self { stream: facts.stream, codec: facts.codec.clone(), language: facts.language.clone() }
+    }
+}
+
+/// Path of a title's multivariant playlist at the public listener.
+fn multivariant_path(id: TitleId) -> String {
+    format!("/t/{id}/main.m3u8")
+}
+
+fn rfc_3339(unix_ms: i64) -> String {
+    // Times are ours and lie within the range; the epoch stands for one that does not.
+    Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{SourceRecord, sample};
+    use crate::title::{ContentHash, Generation, ProblemCode};
+
+    fn record(state: TitleState) -> TitleRecord {
+        TitleRecord {
+            id: sample::title_id(1),
+            name: "film.mp4".into(),
+            state,
+            generation: Generation::FIRST,
+            created_at_ms: 1_700_000_000_123,
+            updated_at_ms: 1_700_000_000_123,
+            revision: 7,
+            source: Some(SourceRecord { bytes: 6, sha256: ContentHash::of(b"source") }),
+            problem: (state == TitleState::Failed).then(|| Problem::new(ProblemCode::NotMedia)),
+            remarks: vec![],
+            segments_done: 3,
+            segments_total: 9,
+        }
+    }
+
+    fn planned(measured: bool) -> Planned {
+        let mut tracks = sample::tracks();
+        if measured {
+            for (track, (_, rates)) in tracks.iter_mut().zip(sample::rates()) {
+                track.rates = Some(rates);
+            }
+        }
+        Planned::new(&PlanRecord {
+            generation: Generation::FIRST,
+            planned_at_ms: 1,
+            facts: sample::facts(),
+            plan: sample::plan(),
+            tracks,
+            finished_at_ms: None,
+        })
+    }
+
+    fn json(title: &Title) -> serde_json::Value {
+        serde_json::to_value(title).expect("a title is JSON")
+    }
+
+    #[test]
+    fn a_title_that_is_processed() {
+        let live = Progress { fraction: 0.5, segments_done: 4, segments_total: 9, eta_ms: Some(1200) };
+        let title = json(&Title::new(&record(TitleState::Processing), Some(&planned(false)), Some(live), "http://h:1"));
+        let id = sample::title_id(1).to_string();
+        assert_eq!(title["id"], id);
+        assert_eq!(title["state"], "processing");
+        assert_eq!(title["playable"], true);
+        assert_eq!(title["created_at"], "2023-11-14T22:13:20.123Z");
+        assert_eq!(title["duration_ms"], 12_000);
+        assert_eq!(title["progress"], serde_json::json!({"fraction": 0.5, "segments_done": 4, "segments_total": 9, "eta_ms": 1200}));
+        assert_eq!(title["playback"]["hls"], format!("http://h:1/t/{id}/main.m3u8"));
+        assert!(title["playback"]["poster"].is_null());
+        assert_eq!(title["source"]["audio"][0]["language"], "ger");
+        assert_eq!(title["renditions"][0]["bandwidth"], 3_000_000);
+        assert!(title["renditions"][0]["average_bandwidth"].is_null());
+        assert_eq!(title["renditions"][1]["name"], "360p");
+        assert_eq!(title["renditions"][1]["method"], "encode");
+        assert_eq!(title["audio_renditions"][0]["codec"], "mp4a.40.2");
+        assert!(title["problem"].is_null());
+    }
+
+    #[test]
+    fn without_live_figures_the_record_tells_the_progress() {
+        for (state, fraction, eta_ms) in [
+            (TitleState::Processing, 3.0 / 9.0, serde_json::Value::Null),
+            (TitleState::Ready, 1.0, 0.into()),
+        ] {
+            let title = json(&Title::new(&record(state), Some(&planned(true)), None, ""));
+            assert_eq!(title["progress"]["fraction"], fraction);
+            assert_eq!(title["progress"]["eta_ms"], eta_ms);
+            assert_eq!(title["renditions"][0]["bandwidth"], 2_000_000);
+            assert_eq!(title["renditions"][0]["average_bandwidth"], 1_500_000);
+        }
+    }
+
+    #[test]
+    fn a_failed_title_plays_nowhere_and_says_why() {
+        let title = json(&Title::new(&record(TitleState::Failed), None, None, "http://h"));
+        assert_eq!(title["playable"], false);
+        assert!(title["playback"]["hls"].is_null());
+        assert_eq!(title["problem"]["code"], "not-media");
+        assert!(title["source"]["container"].is_null());
+    }
+}

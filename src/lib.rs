@@ -18,6 +18,8 @@ pub mod schedule;
 // Faces.
 pub mod api;
 pub mod cli;
+// Root.
+pub mod app;
 pub mod config;
 pub mod server;
 pub mod telemetry;

@@ -18,8 +18,8 @@ use std::time::Duration;
 use crate::title::PlanPolicy;
 use crate::{cache, delivery, server, telemetry};
 
-pub use layers::{Environment, Flag, ProcessEnvironment, Source};
 use layers::Layers;
+pub use layers::{Environment, Flag, ProcessEnvironment, Source};
 use reader::Reader;
 
 const DEFAULTS: &str = include_str!("../../config/headwater.toml");

@@ -14,8 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// x264's presets, fastest first.
-const PRESETS: [&str; 10] =
-    ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
+const PRESETS: [&str; 10] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
 
 /// Reads every key; nothing when one is at fault.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
@@ -96,11 +95,7 @@ fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
     if multivariant_max_age.is_some_and(|age| age.subsec_nanos() != 0) {
         reader.refuse("delivery.multivariant_max_age", "expected whole seconds, as Cache-Control counts them");
     }
-    Some(delivery::Config {
-        segment_wait: segment_wait?,
-        waiters_max: waiters_max? as usize,
-        multivariant_max_age: multivariant_max_age?,
-    })
+    Some(delivery::Config { segment_wait: segment_wait?, waiters_max: waiters_max? as usize, multivariant_max_age: multivariant_max_age? })
 }
 
 fn upload(reader: &mut Reader) -> Option<UploadSettings> {

@@ -65,8 +65,10 @@ pub(super) fn asked(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
             Authority::try_from(host.as_bytes()).ok()?
         }
     };
-    let port_fits = authority.port().is_none_or(|port| port.as_str().is_empty() || authority.port_u16().is_some());
-    (!authority.host().is_empty() && !authority.as_str().contains('@') && port_fits).then_some(authority)
+    // A user before the host, or a port beyond 65535, leaves a rest that is neither.
+    let rest = authority.as_str().strip_prefix(authority.host())?;
+    let fits = rest.is_empty() || rest == ":" || authority.port_u16().is_some();
+    (!authority.host().is_empty() && fits).then_some(authority)
 }
 
 /// The address that a host is, if it is one rather than a name.

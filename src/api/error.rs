@@ -111,15 +111,11 @@ impl ErrorCode {
             }
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too long"),
             Self::UploadTooLarge => ("upload-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The upload is too large"),
-            Self::InsufficientStorage => {
-                ("insufficient-storage", StatusCode::INSUFFICIENT_STORAGE, "There is no space for the upload")
-            }
+            Self::InsufficientStorage => ("insufficient-storage", StatusCode::INSUFFICIENT_STORAGE, "There is no space for the upload"),
             Self::TooManyUploads => ("too-many-uploads", StatusCode::SERVICE_UNAVAILABLE, "Too many uploads are under way"),
             Self::UploadInterrupted => ("upload-interrupted", StatusCode::BAD_REQUEST, "The upload was cut off"),
             Self::UploadStalled => ("upload-stalled", StatusCode::REQUEST_TIMEOUT, "The upload stood still for too long"),
-            Self::TooManyEventStreams => {
-                ("too-many-event-streams", StatusCode::SERVICE_UNAVAILABLE, "Too many event streams are open")
-            }
+            Self::TooManyEventStreams => ("too-many-event-streams", StatusCode::SERVICE_UNAVAILABLE, "Too many event streams are open"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "The title's state does not allow it"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid token is needed"),
             Self::CrossSiteRequest => ("cross-site-request", StatusCode::FORBIDDEN, "Other sites may not ask for changes"),
@@ -299,8 +295,13 @@ mod tests {
 
     #[test]
     fn inner_text_stays_inside() {
-        let error = ApiError::from(catalogue::Error::Corrupt("secret row".into()));
-        assert_eq!(error.code, ErrorCode::Internal);
-        assert!(!error.detail.contains("secret"), "{}", error.detail);
+        for (error, code) in [
+            (catalogue::Error::Corrupt("secret row".into()), ErrorCode::Internal),
+            (catalogue::Error::Conflict("secret row".into()), ErrorCode::Conflict),
+        ] {
+            let error = ApiError::from(error);
+            assert_eq!(error.code, code);
+            assert!(!error.detail.contains("secret"), "{}", error.detail);
+        }
     }
 }

@@ -32,10 +32,7 @@ struct BearerToken;
 
 impl Modify for BearerToken {
     fn modify(&self, document: &mut Document) {
-        let scheme = HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .description(Some("Needed when admin.token is configured."))
-            .build();
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Needed when admin.token is configured.")).build();
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }
@@ -84,9 +81,10 @@ mod tests {
         let (_, document) = routes().split_for_parts();
         let value: serde_json::Value = serde_json::from_slice(&written(&document)).expect("JSON");
         assert!(value["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
-        let codes = value["components"]["schemas"]["ErrorCode"]["enum"].as_array().map(Vec::len).or_else(|| {
-            value["components"]["schemas"]["ErrorCode"]["oneOf"].as_array().map(Vec::len)
-        });
+        let codes = value["components"]["schemas"]["ErrorCode"]["enum"]
+            .as_array()
+            .map(Vec::len)
+            .or_else(|| value["components"]["schemas"]["ErrorCode"]["oneOf"].as_array().map(Vec::len));
         assert_eq!(codes, Some(ErrorCode::ALL.len()));
     }
 }

@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{Method, Uri, header};
 
-use super::error::{ApiError, ErrorCode, ProblemDetails};
 use super::Api;
+use super::error::{ApiError, ErrorCode, ProblemDetails};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// OpenMetrics 1.0, ABNF and "Overall structure"; what every Prometheus since 2.5 reads.

@@ -447,10 +447,8 @@ mod tests {
 
     #[test]
     fn without_live_figures_the_record_tells_the_progress() {
-        for (state, fraction, eta_ms) in [
-            (TitleState::Processing, 3.0 / 9.0, serde_json::Value::Null),
-            (TitleState::Ready, 1.0, 0.into()),
-        ] {
+        for (state, fraction, eta_ms) in [(TitleState::Processing, 3.0 / 9.0, serde_json::Value::Null), (TitleState::Ready, 1.0, 0.into())]
+        {
             let title = json(&Title::new(&record(state), Some(&planned(true)), None, ""));
             assert_eq!(title["progress"]["fraction"], fraction);
             assert_eq!(title["progress"]["eta_ms"], eta_ms);

@@ -59,7 +59,9 @@ pub(super) async fn list(State(api): State<Api>, base: Base, uri: Uri) -> Result
     if !(1..=PAGE_TITLES_MAX).contains(&limit) {
         return Err(ApiError::new(ErrorCode::InvalidQuery, format!("The value of 'limit' is wrong: expected 1 to {PAGE_TITLES_MAX}.")));
     }
-    let refused = |key: &str, error: &dyn std::fmt::Display| ApiError::new(ErrorCode::InvalidQuery, format!("The value of '{key}' is wrong: {error}."));
+    let refused = |key: &str, error: &dyn std::fmt::Display| {
+        ApiError::new(ErrorCode::InvalidQuery, format!("The value of '{key}' is wrong: {error}."))
+    };
     let filled = |key: &str| query.text(key).filter(|text| !text.is_empty());
     let cursor = filled("cursor").map(Cursor::parse).transpose().map_err(|error| refused("cursor", &error))?;
     let state = filled("state").map(TitleState::parse).transpose().map_err(|error| refused("state", &error))?;

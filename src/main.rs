@@ -1,1 +1,3 @@
+//! The entry of the `headwater` program.
+
 fn main() {}

@@ -56,12 +56,7 @@ impl Backend for Flows {
     fn progress(&self, id: TitleId) -> Option<Progress> {
         let progress = self.scheduler.progress(id)?;
         let fraction = progress.segments_done as f64 / progress.segments_total.max(1) as f64;
-        Some(Progress {
-            fraction,
-            segments_done: progress.segments_done,
-            segments_total: progress.segments_total,
-            eta_ms: progress.eta_ms,
-        })
+        Some(Progress { fraction, segments_done: progress.segments_done, segments_total: progress.segments_total, eta_ms: progress.eta_ms })
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), NotReady>> {

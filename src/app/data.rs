@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::catalogue::Catalogue;
-use crate::ingest::check::{CheckOptions, CheckProgress, Findings};
+use crate::ingest::check::CheckOptions;
 use crate::store::Store;
 
 /// A data directory that this process alone uses.
@@ -71,15 +71,29 @@ pub struct RunFile {
     pub admin: String,
 }
 
-/// Proves the invariants of durable state of a data directory that no server uses.
+/// Proves the invariants of durable state, and lists what is broken, a sentence each. A server may be using the directory.
 ///
 /// # Errors
-/// When the directory is absent, in use, or cannot be read.
-pub async fn check(root: &Path, options: CheckOptions, progress: &mut (dyn FnMut(CheckProgress) + Send)) -> anyhow::Result<Findings> {
-    anyhow::ensure!(root.join("catalogue.db").is_file(), "{} is no data directory: it has no catalogue.db", root.display());
-    let data = DataDir::open(root)?;
-    let (catalogue, store) = (data.catalogue().await?, data.store().await?);
-    let findings = crate::ingest::check::check(&store, &catalogue, options, progress).await?;
+/// When the directory is no data directory or cannot be read.
+pub async fn check(root: &Path) -> anyhow::Result<Vec<String>> {
+    let database = root.join("catalogue.db");
+    anyhow::ensure!(database.is_file(), "{} is no data directory: it has no catalogue.db", root.display());
+    let (catalogue, store) = (Catalogue::open(&database).await?, Store::open(&root.join("store")).await?);
+    let mut broken = violations(&store, &catalogue).await?;
+    if !broken.is_empty() {
+        // What a running server was in the middle of is not broken; what is, still is when looked at again.
+        let again = violations(&store, &catalogue).await?;
+        broken.retain(|sentence| again.contains(sentence));
+    }
     catalogue.close().await;
-    Ok(findings)
+    Ok(broken)
+}
+
+async fn violations(store: &Store, catalogue: &Catalogue) -> anyhow::Result<Vec<String>> {
+    let findings = crate::ingest::check::check(store, catalogue, CheckOptions { hash_sources: true }, &mut |_| {}).await?;
+    let mut sentences: Vec<String> = findings.violations.iter().map(ToString::to_string).collect();
+    if findings.unlisted > 0 {
+        sentences.push(format!("and {} more", findings.unlisted));
+    }
+    Ok(sentences)
 }

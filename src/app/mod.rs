@@ -7,17 +7,74 @@ mod library;
 mod serve;
 mod transcode;
 
-use std::path::PathBuf;
+use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{Engine, TranscodeProgress, Transcoded};
+use crate::config::{Config, Loaded};
 use crate::schedule::{self, Clock};
-use crate::worker;
+use crate::{telemetry, worker};
 
-pub use serve::serve;
-pub use transcode::{TranscodeProgress, transcode};
+/// The real engine behind the command line.
+pub struct App;
 
-pub use data::check;
+impl Engine for App {
+    fn serve(&self, loaded: Loaded) -> anyhow::Result<()> {
+        telemetry::start_log(&loaded.config.log)?;
+        block_on(async {
+            let asked_to_stop = stop_signal()?;
+            serve::serve(loaded.config, asked_to_stop).await
+        })
+    }
+
+    fn transcode(
+        &self,
+        config: Config,
+        file: &Path,
+        out: &Path,
+        progress: &mut (dyn FnMut(TranscodeProgress) + Send),
+    ) -> anyhow::Result<Transcoded> {
+        block_on(async {
+            let asked_to_stop = stop_signal()?;
+            tokio::select! {
+                made = transcode::transcode(&config, file, out, progress) => made,
+                () = asked_to_stop => {
+                    transcode::clear(out);
+                    anyhow::bail!("interrupted; nothing was kept")
+                }
+            }
+        })
+    }
+
+    fn check(&self, config: Config) -> anyhow::Result<Vec<String>> {
+        block_on(data::check(&config.data.dir))
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Ends at the first SIGTERM or SIGINT; a second one ends the process at once.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(async move {
+        next().await;
+        tokio::spawn(async move {
+            next().await;
+            std::process::exit(130);
+        });
+    })
+}
 
 /// The worker program: as configured, else beside this one.
 fn worker_program(configured: Option<&PathBuf>) -> anyhow::Result<PathBuf> {

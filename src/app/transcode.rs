@@ -10,35 +10,19 @@ use super::data::DataDir;
 use super::library::facts;
 use super::{clock, fresh_id, schedule_settings};
 use crate::catalogue::{Catalogue, TitleRecord};
+use crate::cli::{TranscodeProgress, Transcoded};
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::playlist::{self, names};
-use crate::schedule::{Progress, Scheduler};
+use crate::schedule::Scheduler;
 use crate::store::{Key, Store};
 use crate::title::{TitleId, TitleState};
-
-/// How far a transcode is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TranscodeProgress {
-    /// The file is being looked at.
-    Surveying,
-    /// Segments are being made.
-    Making {
-        /// Segments made, all, and the time left.
-        progress: Progress,
-        /// Length of the title in milliseconds.
-        duration_ms: u64,
-    },
-    /// The result is being written.
-    Writing,
-}
 
 /// Where the work is done inside the output directory; gone at the end.
 const WORKING: &str = ".headwater-working";
 
-/// Transcodes `file` into the directory `out`, which must not exist or be empty. Returns the path of the multivariant
-/// playlist.
+/// Transcodes `file` into the directory `out`, which must not exist or be empty.
 ///
 /// # Errors
 /// When the file cannot become a title (with the reason), or something cannot be written. The directory is then as before.
@@ -46,23 +30,26 @@ pub async fn transcode(
     config: &Config,
     file: &Path,
     out: &Path,
-    mut progress: impl FnMut(TranscodeProgress),
-) -> anyhow::Result<std::path::PathBuf> {
+    progress: &mut (dyn FnMut(TranscodeProgress) + Send),
+) -> anyhow::Result<Transcoded> {
     let source = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
-    let existed = out.is_dir();
-    if existed && std::fs::read_dir(out)?.next().is_some() {
+    if out.is_dir() && std::fs::read_dir(out)?.next().is_some() {
         bail!("{} is not empty: choose a new directory", out.display());
     }
-    let working = out.join(WORKING);
-    let made = run(config, source, out, &working, &mut progress).await;
-    let cleared = std::fs::remove_dir_all(&working);
-    if made.is_err() && !existed {
-        // Nothing of ours was in there before, so nothing of ours stays.
-        std::fs::remove_dir_all(out).ok();
+    let made = run(config, source, out, &out.join(WORKING), progress).await;
+    match &made {
+        Ok(_) => std::fs::remove_dir_all(out.join(WORKING)).context("the working directory remains")?,
+        Err(_) => clear(out),
     }
-    let path = made?;
-    cleared.context("the working directory remains")?;
-    Ok(path)
+    made
+}
+
+/// Takes away what an unfinished transcode wrote into `out`.
+pub fn clear(out: &Path) {
+    // It was absent or empty before, so everything in it is ours.
+    if let Err(error) = std::fs::remove_dir_all(out) {
+        tracing::warn!(out = %out.display(), %error, "the output directory remains");
+    }
 }
 
 async fn run(
@@ -70,8 +57,8 @@ async fn run(
     source: tokio::fs::File,
     out: &Path,
     working: &Path,
-    progress: &mut impl FnMut(TranscodeProgress),
-) -> anyhow::Result<std::path::PathBuf> {
+    progress: &mut (dyn FnMut(TranscodeProgress) + Send),
+) -> anyhow::Result<Transcoded> {
     let data = DataDir::open(working)?;
     let (catalogue, store, clock) = (data.catalogue().await?, data.store().await?, clock());
     let limits = ReceiveLimits { upload_bytes_max: u64::MAX / 2, reserve_bytes: config.data.free_min_bytes, uploads_max: 1 };
@@ -87,7 +74,7 @@ async fn run(
         crate::ingest::Metrics::default(),
         Duration::MAX,
     );
-    progress(TranscodeProgress::Surveying);
+    progress(TranscodeProgress::default());
     let id = fresh_id(&clock)?;
     let length = source.metadata().await?.len();
     ingest.receive(id, "transcode", Some(length), ReaderStream::with_capacity(source, 1 << 20)).await?;
@@ -109,10 +96,9 @@ async fn run(
             None => bail!("{}", problem.message),
         }
     }
-    progress(TranscodeProgress::Writing);
-    let path = write(&catalogue, &store, &title, out).await;
+    let playlist = write(&catalogue, &store, &title, out).await?;
     catalogue.close().await;
-    path
+    Ok(Transcoded { playlist, remarks: title.remarks })
 }
 
 /// Waits until the title is ready or has failed, telling the progress at each change.
@@ -120,7 +106,7 @@ async fn finished(
     catalogue: &Catalogue,
     scheduler: &Scheduler,
     id: TitleId,
-    progress: &mut impl FnMut(TranscodeProgress),
+    progress: &mut (dyn FnMut(TranscodeProgress) + Send),
 ) -> anyhow::Result<TitleRecord> {
     let mut revisions = catalogue.watch();
     let mut duration_ms = None;
@@ -136,7 +122,11 @@ async fn finished(
             if duration_ms.is_none() {
                 duration_ms = Some(catalogue.plan(id, title.generation).await?.plan.timeline.duration_ms());
             }
-            progress(TranscodeProgress::Making { progress: made, duration_ms: duration_ms.unwrap_or(0) });
+            progress(TranscodeProgress {
+                segments_done: made.segments_done,
+                segments_total: made.segments_total,
+                duration_ms: duration_ms.unwrap_or(0),
+            });
         }
         revisions.changed().await?;
     }

@@ -11,10 +11,10 @@ use crate::title::{Generation, Plan, Problem, ProblemCode, TitleId, TrackKind};
 use crate::worker::protocol::MadeSegment;
 use crate::worker::{Failure, Worker};
 
-use super::{Metrics, Shared};
 use super::board::{Job, Task, Work};
 use super::keep::{self, keep};
 use super::prepare::{Prepared, prepare};
+use super::{Metrics, Shared};
 
 /// Runs a slot until the scheduler stops.
 pub async fn run(shared: Arc<Shared>, index: usize) {

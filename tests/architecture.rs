@@ -1,0 +1,131 @@
+//! The architecture, held: which module may name which, and the house rules that a machine can check.
+//!
+//! The table below is the one that `src/lib.rs` shows in reading order. A new edge is a change to it, made in the same commit
+//! and with a reason. A fault is shown as file, line and rule.
+
+mod rules;
+mod source;
+mod table;
+
+use std::path::Path;
+use std::process::Command;
+
+use rules::Fault;
+use source::Source;
+use table::Table;
+
+/// Each module and what it may name, group by group from pure to effectful. A group's name stands for its modules; a row
+/// names only what stands above it.
+const TABLE: &str = "
+[pure]
+title
+cmaf        title
+playlist    title cmaf
+semantics   title
+
+[adapters]
+store       pure
+catalogue   pure
+cache       pure
+worker      pure
+
+[worker-binary]
+media             title cmaf worker
+headwater-worker  worker media
+
+[flows]
+schedule    pure adapters
+ingest      pure adapters schedule
+delivery    pure adapters schedule
+
+[faces]
+server
+telemetry   pure adapters flows server
+config      pure adapters flows server telemetry
+api         pure adapters flows telemetry
+cli         pure adapters flows telemetry config
+
+[root]
+app         pure adapters flows faces
+main        pure adapters flows faces app
+";
+
+/// The modules of the pure layer.
+const PURE: &str = "pure";
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let found: Vec<Source> = ["src", "tests", "benches"].iter().flat_map(|folder| source::read_all(root, folder)).collect();
+    assert!(found.iter().any(|source| source.path == "src/lib.rs"), "the sources are read from {}", root.display());
+    found
+}
+
+fn table() -> Table {
+    Table::parse(TABLE).expect("the table of layers")
+}
+
+/// Applies a rule to every file and shows what it found.
+fn check(rule: impl Fn(&Source) -> Vec<Fault>) {
+    let faults: Vec<String> = sources().iter().flat_map(rule).map(|fault| fault.to_string()).collect();
+    assert!(faults.is_empty(), "{} found:\n{}\n", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn modules_name_only_layers_to_their_left() {
+    let table = table();
+    check(|source| rules::layers(source, &table));
+}
+
+#[test]
+fn every_file_opens_with_its_purpose() {
+    check(rules::purpose);
+}
+
+#[test]
+fn no_module_is_a_drawer() {
+    check(rules::drawers);
+}
+
+#[test]
+fn pure_modules_are_pure() {
+    let table = table();
+    check(|source| rules::purity(source, &table.group(PURE)));
+}
+
+#[test]
+fn ffmpeg_is_named_by_the_worker_alone() {
+    check(rules::ffmpeg);
+}
+
+#[test]
+fn unsafe_is_kept_to_the_worker() {
+    check(rules::unsafety);
+}
+
+#[test]
+fn files_are_of_one_idea() {
+    check(rules::length);
+}
+
+#[test]
+fn nothing_is_left_to_do() {
+    check(rules::promises);
+}
+
+#[test]
+fn the_server_links_no_ffmpeg() {
+    let linked = linked_libraries(env!("CARGO_BIN_EXE_headwater"));
+    assert_eq!(rules::ffmpeg_libraries(&linked), Vec::<&str>::new(), "in\n{linked}");
+}
+
+#[test]
+fn the_worker_links_ffmpeg() {
+    let linked = linked_libraries(env!("CARGO_BIN_EXE_headwater-worker"));
+    assert!(rules::ffmpeg_libraries(&linked).len() >= 4, "in\n{linked}");
+}
+
+fn linked_libraries(program: &str) -> String {
+    let output = Command::new("ldd").arg(program).output().expect("ldd runs");
+    assert!(output.status.success(), "ldd {program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("ldd prints text")
+}

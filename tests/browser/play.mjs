@@ -8,12 +8,16 @@
 // end. Every step waits for what a viewer would see (time moves, pictures of that size are decoded), all together under one
 // deadline. Exit code 0: everything happened and nothing went wrong; 1: not so, the report says what; 2: wrong usage.
 
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { chromium } from "playwright-core";
 import { serveFolder, servePage } from "./serve.mjs";
+
+// Debian's, Ubuntu's, and one's own.
+const PROGRAMS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/snap/bin/chromium", "/usr/bin/google-chrome"];
 
 const CHROMIUM_ARGUMENTS = [
   "--headless",
@@ -42,12 +46,13 @@ function options() {
       json: { type: "boolean", default: false },
       screenshot: { type: "string" },
       deadline: { type: "string", default: "120" },
-      chromium: { type: "string", default: "/usr/bin/chromium" },
+      chromium: { type: "string", default: PROGRAMS.find((program) => existsSync(program)) },
     },
   });
   const [playlist, ...more] = positionals;
   if (!playlist || more.length > 0) throw new WrongUsage("one playlist is expected");
   if (!values.folder && !URL.canParse(playlist)) throw new WrongUsage("the playlist is an absolute URL");
+  if (!values.chromium) throw new WrongUsage(`no browser is here; looked for ${PROGRAMS.join(", ")}`);
   const deadlineMs = Number(values.deadline) * 1000;
   if (!(deadlineMs > 0)) throw new WrongUsage("--deadline is a number of seconds");
   return { ...values, playlist, deadlineMs };

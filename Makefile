@@ -35,9 +35,9 @@ test: setup ## runs every test: unit, integration with the real worker, real bro
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --no-fail-fast $(TESTS); \
 	else \
-		set -x; cargo test --locked --no-fail-fast --lib --bins --tests $(TESTS); \
+		set -x; cargo test --locked --no-fail-fast --lib --bins --tests -- $(TESTS); \
 	fi
-	cargo test --locked --doc $(TESTS)
+	cargo test --locked --doc -- $(TESTS)
 
 lint: setup ## checks format, clippy, licences and sources of dependencies, shell scripts
 	cargo fmt --check

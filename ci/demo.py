@@ -72,6 +72,14 @@ def reachable(address):
     return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
 
 
+def bound_addresses(run):
+    """What the server wrote about itself, once it did."""
+    try:
+        return json.loads(run.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
 def newest_title(admin):
     with urllib.request.urlopen(f"http://{admin}/api/v1/titles?limit=1", timeout=10) as response:
         titles = json.load(response)["titles"]
@@ -104,7 +112,7 @@ def show(data):
     # A session of its own: Ctrl-C reaches the demo, and the demo stops the server.
     server = subprocess.Popen([program(), "serve", "--data", data, *addresses], start_new_session=True)
     try:
-        bound = wait_for("listening", START_S, server, lambda: run.exists() and json.loads(run.read_text() or "null"))
+        bound = wait_for("listening", START_S, server, lambda: bound_addresses(run))
         admin = reachable(bound["admin"])
         upload = [program(), "upload", SAMPLE, "--server", f"http://{admin}", "--name", "Big Buck Bunny"]
         if subprocess.run(upload, check=False).returncode != 0:

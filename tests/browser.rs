@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use headwater::cmaf;
@@ -33,7 +34,7 @@ pub struct Report {
     pub errors: Vec<PlayerError>,
     /// Pictures decoded.
     pub frames_decoded: u64,
-    /// Pictures decoded but not shown in time: for a busy machine, not for us, to answer for.
+    /// Pictures decoded but not shown in time: a busy machine may drop some.
     pub frames_dropped: u64,
     /// Bytes of sound decoded.
     pub sound_bytes_decoded: u64,
@@ -79,7 +80,7 @@ impl Report {
         assert!(shown("end").is_some(), "{self:#?}");
         assert_eq!(shown("lowest"), level(self.levels.first()));
         assert_eq!(shown("highest"), level(self.levels.last()));
-        assert!(self.frames_decoded > 0 && self.sound_bytes_decoded > 0, "{self:#?}");
+        assert!(self.frames_decoded > 2 * self.frames_dropped && self.sound_bytes_decoded > 0, "{self:#?}");
         let (duration_ms, ended_at_ms) = (self.duration_ms.expect("a duration"), self.ended_at_ms.expect("an end"));
         assert!(duration_ms.abs_diff(ended_at_ms) <= 250, "{self:#?}");
     }
@@ -152,4 +153,13 @@ async fn a_title_without_its_segments_is_noticed() {
     let report = play_folder(folder.path()).await;
     assert!(!report.passed && report.errors.iter().any(|error| error.fatal && error.details == "levelLoadError"), "{report:#?}");
     assert!(!report.failures.is_empty() && !report.console_errors.is_empty(), "{report:#?}");
+}
+
+#[tokio::test]
+async fn an_origin_that_is_not_there_is_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    drop(listener);
+    let report = play(&format!("http://{address}/{}", names::MULTIVARIANT)).await;
+    assert!(!report.passed && report.errors.iter().any(|error| error.fatal && error.details == "manifestLoadError"), "{report:#?}");
 }

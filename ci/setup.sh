@@ -26,7 +26,7 @@ rust_here=$(rustc --version | cut -d' ' -f2)
 [ "$(printf '%s\n%s\n' "$rust_needed" "$rust_here" | sort -V | head -n 1)" = "$rust_needed" ] \
   || die "Rust $rust_needed or newer is needed, $rust_here is here; 'rustup update stable' brings it"
 
-packages=(ca-certificates python3)
+packages=(python3)
 if wants build || wants lint || wants test; then
   packages+=(build-essential pkg-config clang libclang-dev
     libavcodec-dev libavfilter-dev libavformat-dev libavutil-dev libswresample-dev libswscale-dev)

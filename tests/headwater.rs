@@ -1,5 +1,6 @@
 //! Integration tests: the real binaries, real files, real sockets. Each module says what belongs in it.
 
+mod clips;
 mod harness;
+mod rendition;
 mod segments;
-mod survey;

@@ -4,3 +4,4 @@ mod clips;
 mod harness;
 mod rendition;
 mod segments;
+mod sound;

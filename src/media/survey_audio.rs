@@ -22,6 +22,8 @@ pub struct AudioSurvey {
     /// Position after the last packet.
     at: Option<i64>,
     discard_end: i64,
+    /// Samples that the decoder makes before the first audible one, where the container tells them for the whole stream.
+    delay: i64,
 }
 
 /// How the number of samples in a packet is known.
@@ -66,7 +68,7 @@ impl AudioSurvey {
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
-        Self { facts, length, at: None, discard_end: 0 }
+        Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters) }
     }
 
     /// Notes a packet.
@@ -92,7 +94,7 @@ impl AudioSurvey {
         };
         let [skip, discard] = skipped_samples(packet);
         if self.at.is_none() {
-            self.facts.first_sample = start + skip;
+            self.facts.first_sample = start + if skip > 0 { skip } else { self.delay };
         }
         let spaced = self.facts.anchors.last().is_none_or(|last| start - last.sample >= rate * ANCHOR_SPACING_S);
         if let Some(pts) = packet.pts().or(packet.dts())
@@ -154,6 +156,11 @@ fn cut_off_at(decoder: &mut Decoder, last: &VecDeque<(ffmpeg::Packet, i64)>) -> 
         cut_off = if damaged { cut_off.or(Some(*start)) } else { None };
     }
     cut_off.filter(|_| any_whole)
+}
+
+/// Matroska's CodecDelay (RFC 9559 5.1.4.1.28), which the demuxer takes off the timestamps and leaves at that.
+fn codec_delay(source: &Source, parameters: &ffi::AVCodecParameters) -> i64 {
+    if source.input().format().name().starts_with("matroska") { i64::from(parameters.initial_padding.max(0)) } else { 0 }
 }
 
 /// The lengths of windows that containers and parsers tell are not those that the decoder gives.

@@ -22,10 +22,10 @@ help: ## lists these commands
 	@sed -n '2,/^$$/s/^#//p' $(MAKEFILE_LIST)
 
 setup: ## installs what building and testing need and this machine lacks
-	@ci/setup.sh
+	@.ci/setup.sh
 
 setup-build:
-	@ci/setup.sh build
+	@.ci/setup.sh build
 
 build: setup-build ## builds both programs for use, into target/release
 	cargo build --release --locked
@@ -42,15 +42,15 @@ test: setup ## runs every test: unit, integration with the real worker, real bro
 lint: setup ## checks format, clippy, licences and sources of dependencies, shell scripts
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	ci/deny.sh
+	.ci/deny.sh
 	@if command -v shellcheck >/dev/null 2>&1; then \
-		set -x; shellcheck ci/*.sh .ci/run; \
+		set -x; shellcheck .ci/*.sh .ci/run; \
 	else \
 		echo "shellcheck: skipped, it is not here"; \
 	fi
 
 demo: build ## serves a shipped film from upload to playback until Ctrl-C; ONCE=1 checks it and ends
-	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 ci/demo.py
+	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 .ci/demo.py
 
 bench: build ## runs the benches against other programs, once there are some
 	@if [ -x benches/run ]; then benches/run; else echo "there are no benches yet: they come with a later issue"; fi

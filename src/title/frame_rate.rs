@@ -103,13 +103,14 @@ impl FrameRate {
         Self::new(thousandths as u32, 1000)
     }
 
-    /// This rate, or the largest whole fraction of it that is at most `limit`.
+    /// This rate, or the largest whole fraction of it that is at most `limit`, where a slip above the limit does not count.
     fn at_most(self, limit: u32) -> Self {
         let mut divisor = 1;
-        while u64::from(self.num) > u64::from(limit) * u64::from(self.den) * u64::from(divisor) {
+        while u64::from(self.num) * 100 > u64::from(limit) * 101 * u64::from(self.den) * u64::from(divisor) {
             divisor += 1;
         }
-        Self::new(self.num, self.den.saturating_mul(divisor)).unwrap_or(self)
+        let fraction = Self::new(self.num, self.den.saturating_mul(divisor)).unwrap_or(self);
+        if fraction.as_f64() > f64::from(limit) { Self::new(limit, 1).unwrap_or(fraction) } else { fraction }
     }
 }
 
@@ -135,12 +136,14 @@ pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
     let median = 1.0 / (video.interval_median as f64 * tick);
     let chosen = if is_constant(video) {
         // Ticks may be too coarse for one interval to tell the rate (Matroska and FLV count milliseconds); the mean over
-        // the whole stream is not, unless pictures are missing, which the declared rate shows.
+        // the whole stream is not, unless there is a gap in it, which bends a declared mean as well.
+        let has_gap = video.interval_regular_count + 1 < video.frame_count;
         let declared = declared(video).filter(|rate| (rate.as_f64() * tick * video.interval_median as f64 - 1.0).abs() < 0.03);
         match declared {
+            Some(rate) if has_gap && video.interval_median >= 1000 => FrameRate::snapped(median).or(FrameRate::snapped(rate.as_f64())),
             Some(rate) if (rate.as_f64() / average - 1.0).abs() < 0.01 => FrameRate::snapped(average)
                 .filter(|snapped| (snapped.as_f64() / rate.as_f64() - 1.0).abs() > 0.0005)
-                .filter(|_| span > 10.0)
+                .filter(|_| span > 10.0 && !has_gap)
                 .or(FrameRate::snapped(rate.as_f64())),
             Some(rate) => FrameRate::snapped(rate.as_f64()),
             None => FrameRate::snapped(average),
@@ -202,6 +205,20 @@ mod tests {
         assert_eq!(choose(&facts, 60).fraction(), (24, 1));
         facts.interval_median = 1500;
         assert_eq!(choose(&facts, 60).fraction(), (60, 1));
+    }
+
+    #[test]
+    fn a_gap_does_not_bend_the_rate_and_a_slip_does_not_halve_it() {
+        let mut facts = video_facts(1000, 33, 901, Some((30, 1)));
+        facts.last_pts = 30_043;
+        facts.interval_regular_count = 899;
+        assert_eq!(choose(&facts, 60).fraction(), (30, 1));
+        facts.last_pts = 30_030;
+        facts.interval_regular_count = 900;
+        assert_eq!(choose(&facts, 60).fraction(), (30_000, 1001));
+        let facts = video_facts(90_000, 1499, 18, Some((810_000, 13_487)));
+        assert_eq!(choose(&facts, 60).fraction(), (60, 1));
+        assert_eq!(choose(&facts, 30).fraction(), (30, 1));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod clips;
 mod harness;
 mod outcomes;
 mod rendition;
+mod sandbox;
 mod segments;
 mod sound;
 mod survey;

@@ -49,7 +49,7 @@ async fn each_faulty_worker_is_told_apart() {
         ("crawls", "timed-out"),
         ("floods", "protocol-error"),
         ("announces", "protocol-error"),
-        ("mumbles", "timed-out"),
+        ("mumbles", "protocol-error"),
         ("lies", "protocol-error"),
         ("breaks-off", "exited"),
         ("is-not-there", "did-not-start"),

@@ -39,7 +39,7 @@ pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::R
                 None => Err(failed("no plan was opened")),
             },
         };
-        pulse.reply(&answer.unwrap_or_else(Reply::Refused))?;
+        pulse.reply(&answer.unwrap_or_else(|problem| Reply::Refused(or_short_of_memory(problem))))?;
     }
     Ok(())
 }
@@ -196,6 +196,15 @@ impl Engine {
         };
         Ok(&mut self.audio[at].1)
     }
+}
+
+/// Address space without which a failure is put down to want of memory; encoders that could not get theirs say only that
+/// they failed, and have freed the rest by then.
+const MEMORY_LEFT_BYTES: usize = 256 << 20;
+
+fn or_short_of_memory(problem: Problem) -> Problem {
+    let short = problem.code == ProblemCode::WorkerFailed && Vec::<u8>::new().try_reserve_exact(MEMORY_LEFT_BYTES).is_err();
+    if short { failed(ffmpeg_next::Error::Other { errno: libc::ENOMEM }) } else { problem }
 }
 
 /// A black picture in limited range.

@@ -96,7 +96,8 @@ impl VideoSurvey {
             let middle = intervals.len() / 2;
             facts.interval_median = *intervals.select_nth_unstable(middle).1;
             facts.interval_max = intervals.iter().copied().max().unwrap_or(0);
-            let slack = (facts.interval_median / 8).max(1);
+            // One tick either way is rounding, unless ticks are about as long as pictures.
+            let slack = if facts.interval_median > 4 { (facts.interval_median / 8).max(1) } else { 0 };
             for interval in intervals.iter().filter(|interval| (**interval - facts.interval_median).abs() <= slack) {
                 facts.interval_regular_count += 1;
                 facts.interval_regular_ticks += interval;

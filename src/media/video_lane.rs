@@ -4,6 +4,9 @@
 //! an earlier one. That rule needs nothing from before the key frame at or before a slot, so decoding may start there or run
 //! on from earlier: both give the same pictures, unless the source is damaged, in which case the start is what counts.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::frame::Video;
 use headwater::title::{Plan, Ratio, VideoFacts};
@@ -31,6 +34,8 @@ struct Run {
     /// The one after it.
     ahead: Option<Slotted>,
     first_pts: i64,
+    /// Decoding times of packets sent without a presentation time, of pictures that have not come out yet.
+    untimed: BinaryHeap<Reverse<i64>>,
     draining: bool,
     ended: bool,
     damaged: bool,
@@ -169,7 +174,9 @@ impl VideoLane {
             let mut picture = Video::empty();
             match self.decoder.receive(&mut picture) {
                 Step::Frame => {
-                    let Some(pts) = picture.timestamp() else { continue };
+                    // Pictures come out in the order in which they are shown, so the earliest time left is theirs.
+                    let next_time = if picture.pts().is_none() { self.state.untimed.pop() } else { None };
+                    let Some(pts) = next_time.map(|Reverse(dts)| dts).or(picture.timestamp()) else { continue };
                     self.state.damaged |= pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
                     return Some(Slotted { slot: self.slot(pts), picture, shown: false });
                 }
@@ -199,6 +206,10 @@ impl VideoLane {
     }
 
     fn send(&mut self, packet: &ffmpeg::Packet) {
+        // AVI has decoding times only. For the older codecs FFmpeg works out the others, for these two it does not.
+        if packet.pts().is_none() && matches!(self.video.codec.as_str(), "h264" | "hevc") {
+            self.state.untimed.extend(packet.dts().map(Reverse));
+        }
         if self.decoder.send(Some(packet)) == Step::Damaged {
             self.state.damaged = true;
         }

@@ -106,13 +106,14 @@ impl FrameRate {
         Self::new(thousandths as u32, 1000)
     }
 
-    /// This rate, or the largest whole fraction of it that is at most `limit`.
+    /// This rate, or the largest whole fraction of it that is at most `limit`, where a slip above the limit does not count.
     fn at_most(self, limit: u32) -> Self {
         let mut divisor = 1;
-        while u64::from(self.num) > u64::from(limit) * u64::from(self.den) * u64::from(divisor) {
+        while u64::from(self.num) * 100 > u64::from(limit) * 101 * u64::from(self.den) * u64::from(divisor) {
             divisor += 1;
         }
-        Self::new(self.num, self.den.saturating_mul(divisor)).unwrap_or(self)
+        let fraction = Self::new(self.num, self.den.saturating_mul(divisor)).unwrap_or(self);
+        if fraction.as_f64() > f64::from(limit) { Self::new(limit, 1).unwrap_or(fraction) } else { fraction }
     }
 }
 
@@ -224,6 +225,20 @@ mod tests {
         assert_eq!(choose(&facts, 60).fraction(), (24, 1));
         facts.interval_median = 1500;
         assert_eq!(choose(&facts, 60).fraction(), (60, 1));
+    }
+
+    #[test]
+    fn a_gap_does_not_bend_the_rate_and_a_slip_does_not_halve_it() {
+        let mut facts = video_facts(1000, 33, 901, Some((30, 1)));
+        facts.last_pts = 30_043;
+        facts.interval_regular_count = 899;
+        assert_eq!(choose(&facts, 60).fraction(), (30, 1));
+        facts.last_pts = 30_030;
+        facts.interval_regular_count = 900;
+        assert_eq!(choose(&facts, 60).fraction(), (30_000, 1001));
+        let facts = video_facts(90_000, 1499, 18, Some((810_000, 13_487)));
+        assert_eq!(choose(&facts, 60).fraction(), (60, 1));
+        assert_eq!(choose(&facts, 30).fraction(), (30, 1));
     }
 
     #[test]

@@ -198,7 +198,7 @@ impl Worker {
                         patience = Instant::now() + self.settings.stall;
                     }
                 }
-                Ok(Ok(Some(Reply::Refused(problem)))) => return Err(refused(problem)),
+                Ok(Ok(Some(Reply::Refused(problem)))) => return Err(self.refused(problem).await),
                 Ok(Ok(Some(reply))) => return Ok(reply),
                 Ok(Ok(None)) => return Err(self.post_mortem().await),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
@@ -243,18 +243,28 @@ impl Worker {
         failure
     }
 
+    /// A refusal for want of memory is the end of the worker; another process may find more.
+    async fn refused(&mut self, problem: Problem) -> Failure {
+        if problem.detail.as_deref().is_some_and(|detail| detail.contains("Cannot allocate memory")) {
+            self.kill(Failure::OutOfMemory).await
+        } else {
+            Failure::Rejected(problem)
+        }
+    }
+
     /// Why a worker that stopped talking is dead.
     async fn post_mortem(&mut self) -> Failure {
         let said = self.last_words().await;
-        match self.child.wait().await {
-            Ok(status) => verdict(status, &said),
-            Err(error) => Failure::ProtocolError(error.to_string()),
+        match timeout_at(Instant::now() + GRACE, self.child.wait()).await {
+            Ok(Ok(status)) => verdict(status, &said),
+            Ok(Err(error)) => Failure::ProtocolError(error.to_string()),
+            Err(_) => self.kill(Failure::ProtocolError("it stopped answering and went on running".to_owned())).await,
         }
     }
 
     async fn last_words(&mut self) -> String {
         let mut said = Vec::new();
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + GRACE;
         if timeout_at(deadline, (&mut self.errors).take(LAST_WORDS_BYTES_MAX).read_to_end(&mut said)).await.is_err() {
             let _ = self.child.kill().await;
         }
@@ -262,15 +272,10 @@ impl Worker {
     }
 }
 
-/// How long a worker may take to end once it is asked to.
+/// A worker that is asked to end, or whose replies have ended, is given so long.
 const GRACE: Duration = Duration::from_secs(2);
 
 const LAST_WORDS_BYTES_MAX: u64 = 4096;
-
-fn refused(problem: Problem) -> Failure {
-    let out_of_memory = problem.detail.as_deref().is_some_and(|detail| detail.contains("Cannot allocate memory"));
-    if out_of_memory { Failure::OutOfMemory } else { Failure::Rejected(problem) }
-}
 
 fn verdict(status: ExitStatus, said: &str) -> Failure {
     // Rust says so and aborts; the kernel's last resort says nothing and kills.

@@ -176,6 +176,13 @@ pub struct AudioFacts {
     pub discontinuity_count: u64,
 }
 
+impl AudioFacts {
+    /// The time of a sample of the stream's clock, in seconds.
+    pub fn seconds(&self, sample: i64) -> Ratio {
+        Ratio::new(i128::from(sample), i128::from(self.sample_rate.max(1)))
+    }
+}
+
 /// A text or picture subtitle stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubtitleFacts {

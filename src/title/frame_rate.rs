@@ -231,10 +231,10 @@ mod tests {
     fn a_gap_does_not_bend_the_rate_and_a_slip_does_not_halve_it() {
         let mut facts = video_facts(1000, 33, 901, Some((30, 1)));
         facts.last_pts = 30_043;
-        facts.interval_regular_count = 899;
+        (facts.interval_regular_count, facts.interval_regular_ticks) = (899, 30_043 - 76);
         assert_eq!(choose(&facts, 60).fraction(), (30, 1));
         facts.last_pts = 30_030;
-        facts.interval_regular_count = 900;
+        (facts.interval_regular_count, facts.interval_regular_ticks) = (900, 30_030);
         assert_eq!(choose(&facts, 60).fraction(), (30_000, 1001));
         let facts = video_facts(90_000, 1499, 18, Some((810_000, 13_487)));
         assert_eq!(choose(&facts, 60).fraction(), (60, 1));

@@ -4,10 +4,12 @@
 //! number; time and randomness come in as arguments.
 
 mod facts;
+mod findings;
 mod frame_rate;
 mod hash;
 mod id;
 mod ladder;
+mod language;
 mod plan;
 mod problem;
 mod report;

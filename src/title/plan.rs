@@ -2,10 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame_rate::is_constant;
 use super::{
-    AudioFacts, FrameRate, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, RemarkCode, Severity, SourceFacts, Timeline, TrackId,
-    TrackKind, VideoFacts, choose_frame_rate, fit_ladder,
+    AudioFacts, FrameRate, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SourceFacts, Timeline, TrackId, TrackKind, VideoFacts,
+    choose_frame_rate, findings, fit_ladder, language,
 };
 
 /// Samples a second of every audio track.
@@ -153,10 +152,10 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     if let Some(video) = picture {
         let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
         frame_count = frame_count.max(last + 1);
-        remarks.extend(picture_remarks(video, frame_rate));
+        remarks.extend(findings::of_picture(video, frame_rate));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
-    remarks.extend(stream_remarks(facts, picture, &sounds, timeline.duration_ms()));
+    remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));
     let plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
@@ -177,7 +176,7 @@ struct Span {
 impl Span {
     fn of(picture: Option<&VideoFacts>, sounds: &[&AudioFacts]) -> Self {
         let video = picture.map(|video| (video.time_base.seconds(video.first_pts), video.time_base.seconds(video.end_pts)));
-        let audio = sounds.iter().map(|audio| (audio_seconds(audio, audio.first_sample), audio_seconds(audio, audio.end_sample)));
+        let audio = sounds.iter().map(|audio| (audio.seconds(audio.first_sample), audio.seconds(audio.end_sample)));
         video
             .into_iter()
             .chain(audio)
@@ -187,10 +186,6 @@ impl Span {
             })
             .unwrap_or(Self { start: Ratio::from_integer(0), end: Ratio::from_integer(0) })
     }
-}
-
-fn audio_seconds(audio: &AudioFacts, sample: i64) -> Ratio {
-    Ratio::new(i128::from(sample), i128::from(audio.sample_rate.max(1)))
 }
 
 /// The latest time at or before `start` that lies on the frame grid through `first_picture`, so that every picture of a
@@ -251,10 +246,10 @@ fn audio_tracks(sounds: &[&AudioFacts], policy: &PlanPolicy) -> Vec<AudioTrack> 
     ordered.truncate(AUDIO_TRACKS_MAX);
     let mut tracks: Vec<AudioTrack> = Vec::new();
     for (index, audio) in ordered.into_iter().enumerate() {
-        let language = audio.language.as_deref().and_then(bcp47);
+        let language = audio.language.as_deref().and_then(language::bcp47);
         let wanted =
             audio.label.clone().filter(|label| !label.is_empty() && !label.contains(['"', '\n', '\r'])).unwrap_or_else(|| {
-                language.as_deref().and_then(language_name).map_or_else(|| format!("Audio {}", index + 1), str::to_owned)
+                language.as_deref().and_then(language::name).map_or_else(|| format!("Audio {}", index + 1), str::to_owned)
             });
         let taken = tracks.iter().any(|track| track.name == wanted);
         let name = if taken { format!("{wanted} ({})", index + 1) } else { wanted };
@@ -264,139 +259,13 @@ fn audio_tracks(sounds: &[&AudioFacts], policy: &PlanPolicy) -> Vec<AudioTrack> 
 }
 
 /// Audio renditions of a title at most; the rest is reported as left out.
-const AUDIO_TRACKS_MAX: usize = 16;
-
-/// The BCP 47 tag of a language tagged by ISO 639-2 or already by BCP 47; absent for `und` and nonsense.
-fn bcp47(tag: &str) -> Option<String> {
-    let primary = tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
-    let language = isolang(&primary)?;
-    let short = language.to_639_1().unwrap_or_else(|| language.to_639_3());
-    (short != "und").then(|| short.to_owned())
-}
-
-fn language_name(tag: &str) -> Option<&'static str> {
-    isolang(tag).map(|language| language.to_name())
-}
-
-fn isolang(tag: &str) -> Option<isolang::Language> {
-    // ISO 639-2 has two codes for some languages; containers use the bibliographic ones, ISO 639-3 the others.
-    let tag = BIBLIOGRAPHIC.iter().find(|(bibliographic, _)| *bibliographic == tag).map_or(tag, |(_, code)| code);
-    match tag.len() {
-        2 => isolang::Language::from_639_1(tag),
-        3 => isolang::Language::from_639_3(tag),
-        _ => None,
-    }
-}
-
-const BIBLIOGRAPHIC: [(&str, &str); 20] = [
-    ("alb", "sqi"),
-    ("arm", "hye"),
-    ("baq", "eus"),
-    ("bur", "mya"),
-    ("chi", "zho"),
-    ("cze", "ces"),
-    ("dut", "nld"),
-    ("fre", "fra"),
-    ("geo", "kat"),
-    ("ger", "deu"),
-    ("gre", "ell"),
-    ("ice", "isl"),
-    ("mac", "mkd"),
-    ("mao", "mri"),
-    ("may", "msa"),
-    ("per", "fas"),
-    ("rum", "ron"),
-    ("slo", "slk"),
-    ("tib", "bod"),
-    ("wel", "cym"),
-];
-
-fn picture_remarks(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    let info = |code, message: String| Remark::new(Severity::Info, code, message);
-    if !is_constant(video) {
-        let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
-        remarks.push(info(RemarkCode::VariableFrameRate, message));
-    } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))
-        && declared.as_f64() > frame_rate.as_f64() * 1.5
-        && declared.as_f64() <= 240.0
-    {
-        let message = format!("The source runs at {declared} frames a second. It was brought down to {frame_rate}.");
-        remarks.push(info(RemarkCode::FrameRateReduced, message));
-    }
-    if video.orientation != Orientation::default() {
-        let degrees = u32::from(video.orientation.quarter_turns) * 90;
-        let mirrored = if video.orientation.mirror { "mirrored and " } else { "" };
-        remarks
-            .push(info(RemarkCode::Rotated, format!("The picture is stored {mirrored}turned by {degrees} degrees. It was made upright.")));
-    }
-    let (wide, high) = video.sample_aspect;
-    if wide != high && wide != 0 && high != 0 {
-        remarks.push(info(
-            RemarkCode::NonSquarePixels,
-            format!("The pixels are not square ({wide}:{high}). The picture was made of square ones in its right shape."),
-        ));
-    }
-    if video.undecodable_lead_count > 0 {
-        remarks.push(Remark::new(
-            Severity::Warning,
-            RemarkCode::Concealed,
-            format!(
-                "The first {} pictures cannot be decoded without what came before them. They were replaced.",
-                video.undecodable_lead_count
-            ),
-        ));
-    }
-    remarks
-}
-
-fn stream_remarks(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&AudioFacts], duration_ms: u64) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    let (info, warning) = (Severity::Info, Severity::Warning);
-    match (picture, sounds.first()) {
-        (Some(_), None) => remarks.push(Remark::new(info, RemarkCode::NoAudio, "There is no sound in the source.")),
-        (None, _) => {
-            remarks.push(Remark::new(info, RemarkCode::AudioOnly, "There is no moving picture in the source: the title is sound only."))
-        }
-        (Some(video), Some(audio)) => {
-            let late = audio_seconds(audio, audio.first_sample) - video.time_base.seconds(video.first_pts);
-            let late_ms = (late * 1000).round().to_integer();
-            if late_ms >= LATE_MS {
-                let message = format!("The sound begins {late_ms} ms after the picture. It was kept so, with silence before it.");
-                remarks.push(Remark::new(info, RemarkCode::AudioStartsLate, message));
-            } else if late_ms <= -LATE_MS {
-                let message = format!("The picture begins {} ms after the sound. The first picture is shown until then.", -late_ms);
-                remarks.push(Remark::new(info, RemarkCode::VideoStartsLate, message));
-            }
-        }
-    }
-    if let Some(declared_ms) = facts.declared_duration_ms
-        && (declared_ms - duration_ms as i64).abs() > 1000
-    {
-        let message = format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
-        remarks.push(Remark::new(warning, RemarkCode::DurationCorrected, message));
-    }
-    let left_out_videos = facts.videos().filter(|video| Some(video.stream) != picture.map(|picture| picture.stream)).count();
-    let left_out_sounds = sounds.len().saturating_sub(AUDIO_TRACKS_MAX);
-    if left_out_videos + left_out_sounds > 0 {
-        let message = format!("{left_out_videos} further video and {left_out_sounds} further audio streams were left out.");
-        remarks.push(Remark::new(warning, RemarkCode::StreamIgnored, message));
-    }
-    if facts.corrupt_packet_count > 0 {
-        let message = format!("{} packets of the source are damaged. What they held was concealed.", facts.corrupt_packet_count);
-        remarks.push(Remark::new(warning, RemarkCode::Concealed, message));
-    }
-    remarks
-}
-
-/// A start this much later than the other track's is worth a remark.
-const LATE_MS: i128 = 100;
+pub(super) const AUDIO_TRACKS_MAX: usize = 16;
 
 #[cfg(test)]
 pub(super) mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    use super::super::{ColourFacts, FieldOrder, KeyFrame, StreamFacts, TimeBase};
+    use super::super::{ColourFacts, FieldOrder, KeyFrame, RemarkCode, StreamFacts, TimeBase};
     use super::*;
 
     /// A progressive 1280×720 stream of `count` pictures, `interval` ticks of `1/den` s apart, from time zero.

@@ -2,5 +2,8 @@
 
 mod architecture;
 mod harness;
+mod journey;
+mod player;
 mod segments;
+mod server;
 mod survey;

@@ -14,7 +14,7 @@ use headwater::worker::{Failure, Settings, Worker};
 /// How the tests start workers.
 pub fn worker_settings() -> Settings {
     Settings {
-        program: std::env::var("HWW").unwrap_or(env!("CARGO_BIN_EXE_headwater-worker").into()).into(),
+        program: env!("CARGO_BIN_EXE_headwater-worker").into(),
         memory_max_bytes: 4 << 30,
         stall: Duration::from_secs(60),
         survey_deadline: Duration::from_secs(120),
@@ -32,6 +32,13 @@ pub fn policy() -> PlanPolicy {
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
     }
+}
+
+/// A policy with short segments and at most two small rungs: many cuts for little work.
+pub fn quick_policy() -> PlanPolicy {
+    let mut policy = PlanPolicy { segment_ms: 1500, ..policy() };
+    policy.ladder.rungs.retain(|rung| rung.short_side <= 360);
+    policy
 }
 
 /// A worker with a plan opened on a file.

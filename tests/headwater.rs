@@ -1,9 +1,14 @@
 //! Integration tests: the real binaries, real files, real sockets. Each module says what belongs in it.
 
+#![allow(clippy::print_stdout, reason = "tests say what they measured and what they skipped")]
+
 mod architecture;
+mod browser;
+mod clips;
 mod harness;
 mod journey;
 mod player;
+mod rendition;
 mod segments;
 mod server;
-mod survey;
+mod sound;

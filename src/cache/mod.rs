@@ -101,7 +101,7 @@ where
         let evictions = metrics.evictions.clone();
         let objects = moka::future::Cache::builder()
             .max_capacity(config.bytes)
-            .weigher(|_, object: &Arc<Object>| u32::try_from(object.bytes.len() + ENTRY_BYTES).unwrap_or(u32::MAX))
+            .weigher(|_, object: &Arc<Object>| u32::try_from(object.body_bytes() + ENTRY_BYTES as u64).unwrap_or(u32::MAX))
             .eviction_listener(move |_, _, cause| {
                 if cause == RemovalCause::Size {
                     evictions.inc();

@@ -1,8 +1,11 @@
 //! What is cached: a body, and the fields of an answer that follow from it, made once.
 
+use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::HeaderValue;
 
 use crate::title::ContentHash;
@@ -21,6 +24,10 @@ pub struct Object {
     pub cache_control: HeaderValue,
     /// Whether its URL will only ever have this body.
     pub immutable: bool,
+    /// The same, gzip-coded: another representation, with a tag of its own. Absent for what is never coded.
+    pub gzip: Option<Box<Self>>,
+    /// Whether this is the gzip-coded one of two.
+    pub is_gzip: bool,
     etag: HeaderValue,
     last_modified: HeaderValue,
     last_modified_s: u64,
@@ -44,7 +51,50 @@ impl Object {
         let etag = format!("\"{}\"", &hash.to_string()[..ETAG_DIGITS]);
         // Neither a date nor digits in quotes can be refused as a field's value.
         let field = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
-        Self { bytes, content_type, cache_control, immutable, etag: field(&etag), last_modified: field(&date), last_modified_s }
+        Self {
+            bytes,
+            content_type,
+            cache_control,
+            immutable,
+            gzip: None,
+            is_gzip: false,
+            etag: field(&etag),
+            last_modified: field(&date),
+            last_modified_s,
+        }
+    }
+
+    /// Adds the gzip-coded representation, made once, unless coding does not pay. For text: coded media only grows.
+    #[must_use]
+    pub fn with_gzip(mut self) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        // Writing to memory cannot fail; if it did, the plain body is still right.
+        let coded = encoder.write_all(&self.bytes).and_then(|()| encoder.finish());
+        if let Ok(coded) = coded
+            && coded.len() < self.bytes.len()
+        {
+            let hash = ContentHash::of(&coded);
+            let time_ms = self.last_modified_s * 1000;
+            let (content_type, cache_control) = (self.content_type.clone(), self.cache_control.clone());
+            let gzip = Self::new(Bytes::from(coded), hash, time_ms, content_type, cache_control, self.immutable);
+            self.gzip = Some(Box::new(Self { is_gzip: true, ..gzip }));
+        }
+        self
+    }
+
+    /// The representation for a client that prefers gzip, or not.
+    pub fn representation(&self, prefers_gzip: bool) -> &Self {
+        self.gzip.as_deref().filter(|_| prefers_gzip).unwrap_or(self)
+    }
+
+    /// Whether what is answered here depends on `Accept-Encoding`.
+    pub fn varies(&self) -> bool {
+        self.is_gzip || self.gzip.is_some()
+    }
+
+    /// Bytes of all its bodies.
+    pub fn body_bytes(&self) -> u64 {
+        self.bytes.len() as u64 + self.gzip.as_ref().map_or(0, |gzip| gzip.bytes.len() as u64)
     }
 
     /// `ETag`: strong, quotes included.
@@ -74,7 +124,23 @@ mod tests {
         assert_eq!(object.etag(), "\"ba7816bf8f01cfea414140de5dae2223\"");
         assert_eq!(object.last_modified(), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(object.last_modified_s(), 784_111_777);
+        assert!(!object.clone().with_gzip().varies(), "three bytes do not shrink");
         let far = Object::new(Bytes::new(), ContentHash::of(b""), u64::MAX, value.clone(), value, true);
         assert_eq!(far.last_modified(), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn gzip_is_a_representation_of_its_own_and_always_the_same() {
+        let value = HeaderValue::from_static("x");
+        let text = Bytes::from("#EXTINF:4,\n0.m4s\n".repeat(100));
+        let make = || Object::new(text.clone(), ContentHash::of(&text), 5000, value.clone(), value.clone(), true).with_gzip();
+        let (plain, coded) = (make(), make().representation(true).clone());
+        assert_ne!(plain.etag(), coded.etag());
+        assert_eq!(make().representation(true).etag(), coded.etag());
+        assert_eq!((plain.varies(), coded.varies(), plain.representation(false).is_gzip), (true, true, false));
+        assert_eq!(coded.last_modified(), plain.last_modified());
+        let mut read = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&coded.bytes[..]), &mut read).expect("gzip");
+        assert_eq!(read.as_bytes(), &text[..]);
     }
 }

@@ -79,7 +79,11 @@ async fn load<L: Library>(
         Route::Init { track, .. } | Route::Segment { track, .. } => (media_type(track), immutable(), true),
     };
     let hash = ContentHash::of(&document.bytes);
-    Ok(Object::new(document.bytes, hash, document.changed_at_ms, content_type, cache_control, immutable))
+    let object = Object::new(document.bytes, hash, document.changed_at_ms, content_type, cache_control, immutable);
+    Ok(match route {
+        Route::Multivariant { .. } | Route::MediaPlaylist { .. } => object.with_gzip(),
+        Route::Init { .. } | Route::Segment { .. } => object,
+    })
 }
 
 async fn load_segment<L: Library>(library: &L, segment: SegmentAddress, deadline: Instant, room: FillRoom) -> Result<Object, Miss> {

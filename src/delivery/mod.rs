@@ -20,7 +20,7 @@ use http_body_util::Full;
 use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
-use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control};
+use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
 use crate::title::TitleId;
 
 pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
@@ -110,6 +110,7 @@ impl<L: Library> Delivery<L> {
                 Err(failure) => return response::failure(&failure, head),
             },
         };
+        let object = object.representation(prefers_gzip(headers));
         let representation = Representation {
             etag: object.etag().to_str().unwrap_or_default(),
             last_modified_s: object.last_modified_s(),
@@ -117,10 +118,10 @@ impl<L: Library> Delivery<L> {
             immutable: object.immutable,
         };
         match decide(&RequestFacts { head, headers }, &representation) {
-            Reply::Whole => (response::whole(&object, head), Outcome::Whole),
-            Reply::Part(range) => (response::part(&object, range), Outcome::Part),
-            Reply::NotModified => (response::not_modified(&object), Outcome::NotModified),
-            Reply::PreconditionFailed => (response::precondition_failed(&object), Outcome::PreconditionFailed),
+            Reply::Whole => (response::whole(object, head), Outcome::Whole),
+            Reply::Part(range) => (response::part(object, range), Outcome::Part),
+            Reply::NotModified => (response::not_modified(object), Outcome::NotModified),
+            Reply::PreconditionFailed => (response::precondition_failed(object), Outcome::PreconditionFailed),
             Reply::Unsatisfiable => response::failure(&Failure::Unsatisfiable { length_bytes: representation.length_bytes }, head),
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED,
-    RETRY_AFTER as RETRY,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    LAST_MODIFIED, RETRY_AFTER as RETRY, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
@@ -20,6 +20,8 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
+const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const ANYONE: HeaderValue = HeaderValue::from_static("*");
 const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Content-Range, Content-Length, Date, Age, Cache-Status, Server-Timing");
@@ -173,6 +175,7 @@ pub(super) fn not_modified(object: &Object) -> Response<Full<Bytes>> {
     let fields = response.headers_mut();
     fields.insert(ETAG, object.etag().clone());
     fields.insert(CACHE_CONTROL, object.cache_control.clone());
+    vary(object, fields);
     response
 }
 
@@ -190,6 +193,17 @@ fn describe(object: &Object, body_bytes: usize, fields: &mut HeaderMap) {
     fields.insert(LAST_MODIFIED, object.last_modified().clone());
     fields.insert(CACHE_CONTROL, object.cache_control.clone());
     fields.insert(ACCEPT_RANGES, BYTES);
+    if object.is_gzip {
+        fields.insert(CONTENT_ENCODING, GZIP);
+    }
+    vary(object, fields);
+}
+
+/// On the plain form too: a cache must not give it to all who ask (RFC 9110 12.5.5).
+fn vary(object: &Object, fields: &mut HeaderMap) {
+    if object.varies() {
+        fields.insert(VARY, ACCEPT_ENCODING);
+    }
 }
 
 /// Every answer may be read from any page, errors too: a player must be able to tell a 404 from a dead server.

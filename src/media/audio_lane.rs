@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::frame::Audio;
-use headwater::title::{AAC_FRAME_SAMPLES, AudioAnchor, AudioFacts, Plan, Ratio};
+use headwater::title::{AAC_FRAME_SAMPLES, AudioFacts, Plan, Ratio};
 
 use super::audio_encoder::{POST_ROLL_FRAMES, PRE_ROLL_FRAMES};
 use super::decoder::{Decoder, Step};
@@ -15,7 +15,6 @@ use super::source::Source;
 /// Decodes one audio stream; each stretch starts afresh at an anchor, so it is the same however it was come by.
 pub struct AudioLane {
     source: Source,
-    decoder: Decoder,
     downmix: Downmix,
     audio: AudioFacts,
     /// The stream's sample that falls on presentation zero.
@@ -36,11 +35,11 @@ impl AudioLane {
     /// Opens the decoder for `audio`.
     pub fn open(mut source: Source, audio: &AudioFacts, plan: &Plan, pulse: Pulse) -> Option<Self> {
         source.only(audio.stream);
-        let decoder = Decoder::open(&source, audio.stream)?;
+        Decoder::open(&source, audio.stream)?;
         let zero = (plan.origin * Ratio::from_integer(i128::from(audio.sample_rate))).round().to_integer();
         let zero = i64::try_from(zero).ok()?;
         let phase = Phase::new(audio.sample_rate);
-        Some(Self { source, decoder, downmix: Downmix::default(), audio: audio.clone(), zero, phase, pulse })
+        Some(Self { source, downmix: Downmix::default(), audio: audio.clone(), zero, phase, pulse })
     }
 
     /// The sound of AAC frames `frames` of the presentation.
@@ -67,55 +66,67 @@ impl AudioLane {
     fn gather(&mut self, range: Range<i64>) -> Gathered {
         let mut gathered = Gathered::new(range.clone());
         let audible = range.start.max(self.audio.first_sample)..range.end.min(self.audio.end_sample);
-        let Some(anchor) = self.anchor_before(audible.start) else { return gathered };
         if audible.is_empty() {
             return gathered;
         }
-        self.decoder.flush();
+        let anchor = self.anchor_before(audible.start);
+        // A decoder that makes nothing of its first packet leaves the first sound without a place. It begins an anchor
+        // earlier then, and counts from the next one.
+        if !self.decode(anchor, &audible, &mut gathered, anchor > 0) {
+            self.decode(anchor - 1, &audible, &mut gathered, false);
+        }
+        gathered
+    }
+
+    /// Decodes from that anchor on, until `audible` is filled. False, with nothing done, when the first sound has no known
+    /// place although it `must`.
+    fn decode(&mut self, anchor: usize, audible: &Range<i64>, gathered: &mut Gathered, must: bool) -> bool {
+        let Some(anchor) = self.audio.anchors.get(anchor).copied() else { return true };
+        // A decoder of its own for each stretch: some keep the state of their noise generator when they are flushed.
+        let Some(mut decoder) = Decoder::open(&self.source, self.audio.stream) else { return true };
         let mut packet = self.source.find_packet(self.audio.stream, anchor.pts, anchor.position);
         // Where the next decoded sample lies; packets that are anchors say so themselves.
-        let mut at = anchor.sample;
+        let mut at = None;
         let mut usual_length = 0;
         loop {
-            match &mut packet {
-                Some(packet) => {
-                    let known = packet.pts().or(packet.dts()).and_then(|pts| self.anchor_at(pts, packet));
-                    packet.set_pts(known);
-                    packet.set_dts(known);
-                    if self.decoder.send(Some(packet)) == Step::Damaged {
-                        at += usual_length;
-                    }
-                }
-                None => {
-                    self.decoder.send(None);
-                }
-            }
             let ended = packet.is_none();
+            if let Some(packet) = &mut packet {
+                let known = packet.pts().or(packet.dts()).and_then(|pts| self.anchor_at(pts, packet));
+                packet.set_pts(known);
+                packet.set_dts(known);
+            }
+            if decoder.send(packet.as_ref()) == Step::Damaged {
+                at = at.map(|at| at + usual_length);
+            }
             let mut frame = Audio::empty();
             loop {
-                match self.decoder.receive(&mut frame) {
+                match decoder.receive(&mut frame) {
                     Step::Frame => {}
                     Step::Damaged => {
-                        at += usual_length;
+                        at = at.map(|at| at + usual_length);
                         continue;
                     }
                     Step::Hungry | Step::Finished => break,
                 }
-                if let Some(known) = frame.pts() {
-                    at = known;
-                }
+                at = frame.pts().or(at);
                 usual_length = frame.samples() as i64;
-                if at + usual_length > audible.start
+                let Some(here) = at else {
+                    if must {
+                        return false;
+                    }
+                    continue;
+                };
+                if here + usual_length > audible.start
                     && frame.rate() == self.audio.sample_rate
                     && let Ok(sound) = self.downmix.convert(&frame)
                 {
-                    gathered.place(&sound, at, &audible);
+                    gathered.place(&sound, here, audible);
                 }
-                at += usual_length;
+                at = Some(here + usual_length);
                 self.pulse.advance(1);
             }
-            if ended || at >= audible.end {
-                return gathered;
+            if ended || at.is_some_and(|at| at >= audible.end) {
+                return true;
             }
             packet = loop {
                 match self.source.read() {
@@ -127,12 +138,11 @@ impl AudioLane {
         }
     }
 
-    /// The anchor to decode from so that the decoder is warm at `sample`: transforms overlap, and some codecs borrow bits
-    /// from packets before.
-    fn anchor_before(&self, sample: i64) -> Option<AudioAnchor> {
+    /// The index of the anchor to decode from so that the decoder is warm at `sample`: transforms overlap, and some codecs
+    /// borrow bits from packets before.
+    fn anchor_before(&self, sample: i64) -> usize {
         let warm = sample - i64::from(self.audio.sample_rate) / 4;
-        let after = self.audio.anchors.partition_point(|anchor| anchor.sample <= warm);
-        self.audio.anchors.get(after.saturating_sub(1)).copied()
+        self.audio.anchors.partition_point(|anchor| anchor.sample <= warm).saturating_sub(1)
     }
 
     fn anchor_at(&self, pts: i64, packet: &ffmpeg::Packet) -> Option<i64> {

@@ -53,9 +53,11 @@ impl Downmix {
             layout if layout.is_empty() => ChannelLayout::default(i32::from(frame.channels())),
             layout => layout,
         };
+        // A single channel goes to both sides as loud as it is, as players do with it.
+        let to = if frame.channels() == 1 { layout } else { ChannelLayout::STEREO };
         let form = Form { format: frame.format(), layout, rate: frame.rate() };
         if self.context.as_ref().is_none_or(|(_, known)| *known != form) {
-            let context = Context::get(form.format, form.layout, form.rate, PLANAR, ChannelLayout::STEREO, form.rate)?;
+            let context = Context::get(form.format, form.layout, form.rate, PLANAR, to, form.rate)?;
             self.context = Some((context, form));
         }
         let Some((context, _)) = &mut self.context else { return Err(ffmpeg::Error::Bug) };
@@ -125,7 +127,8 @@ fn read(frame: &Audio) -> Stereo {
     if samples == 0 {
         return Stereo::default();
     }
-    Stereo { left: frame.plane::<f32>(0)[..samples].to_vec(), right: frame.plane::<f32>(1)[..samples].to_vec() }
+    let side = |plane: usize| frame.plane::<f32>(plane.min(frame.planes() - 1))[..samples].to_vec();
+    Stereo { left: side(0), right: side(1) }
 }
 
 fn gcd(a: i64, b: i64) -> i64 {

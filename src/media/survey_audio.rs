@@ -4,6 +4,8 @@
 //! then a position is kept as an anchor; making a segment starts from one and counts on, so two segments agree on the
 //! position of every sample however they were made.
 
+use std::collections::VecDeque;
+
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
@@ -20,18 +22,22 @@ pub struct AudioSurvey {
     /// Position after the last packet.
     at: Option<i64>,
     discard_end: i64,
+    /// Samples that the decoder makes before the first audible one, where the container tells them for the whole stream.
+    delay: i64,
 }
 
 /// How the number of samples in a packet is known.
 enum PacketLength {
-    /// The codec's packets tell it, or the stream's ticks are samples.
-    Told,
+    /// The codec's packets tell it, or the stream's ticks are samples. The last packets are kept, for they may be cut off.
+    Told { at_end: Option<Decoder>, last: VecDeque<(ffmpeg::Packet, i64)> },
     /// Only decoding tells it.
     Decoded(Option<Decoder>),
 }
 
 /// Timestamps this far off the count are a gap or jump, not rounding.
 const JUMP_MS: i64 = 20;
+/// Packets at the end of a stream that are decoded to see whether they are whole.
+const LAST_PACKETS: usize = 8;
 /// Anchors are kept this far apart in seconds.
 const ANCHOR_SPACING_S: i64 = 1;
 
@@ -57,12 +63,15 @@ impl AudioSurvey {
             discontinuity_count: 0,
         };
         let ticks_are_samples = time_base.num == 1 && time_base.den == sample_rate;
-        let length = if !has_doubled_rate(parameters) && (is_pcm(parameters) || parameters.frame_size > 0 || ticks_are_samples) {
-            PacketLength::Told
+        let length = if !has_doubled_rate(parameters)
+            && !is_vorbis(parameters)
+            && (is_pcm(parameters) || parameters.frame_size > 0 || ticks_are_samples)
+        {
+            PacketLength::Told { at_end: Decoder::open(source, stream.index() as u32), last: VecDeque::new() }
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
-        Self { facts, length, at: None, discard_end: 0 }
+        Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters) }
     }
 
     /// Notes a packet.
@@ -88,7 +97,7 @@ impl AudioSurvey {
         };
         let [skip, discard] = skipped_samples(packet);
         if self.at.is_none() {
-            self.facts.first_sample = start + skip;
+            self.facts.first_sample = start + if skip > 0 { skip } else { self.delay };
         }
         let spaced = self.facts.anchors.last().is_none_or(|last| start - last.sample >= rate * ANCHOR_SPACING_S);
         if let Some(pts) = packet.pts().or(packet.dts())
@@ -97,9 +106,20 @@ impl AudioSurvey {
             self.facts.anchors.push(AudioAnchor { pts, position: u64::try_from(packet.position()).ok(), sample: start });
         }
         let length = match &mut self.length {
-            PacketLength::Told => told_length(packet, parameters).unwrap_or_else(|| to_samples(packet.duration())),
+            PacketLength::Told { last, .. } => {
+                let length = told_length(packet, parameters).unwrap_or_else(|| to_samples(packet.duration()));
+                if last.len() >= LAST_PACKETS {
+                    last.pop_front();
+                }
+                last.push_back((packet.clone(), start));
+                length
+            }
             PacketLength::Decoded(decoder) => decoder.as_mut().map_or(0, |decoder| decoded_length(decoder, packet)),
         };
+        // The first packet of a stream may only prepare for the second, which says itself where its sound lies.
+        if self.at.is_none() && length == 0 && packet.pts().is_some() {
+            return;
+        }
         self.discard_end = discard;
         self.at = Some(start + length.max(0));
         self.facts.end_sample = self.facts.end_sample.max(start + length.max(0) - discard);
@@ -107,6 +127,11 @@ impl AudioSurvey {
 
     /// What the stream turned out to be.
     pub fn finish(mut self, stream: u32, codec: String) -> AudioFacts {
+        if let PacketLength::Told { at_end: Some(decoder), last } = &mut self.length
+            && let Some(cut_off) = cut_off_at(decoder, last)
+        {
+            self.facts.end_sample = self.facts.end_sample.min(cut_off);
+        }
         self.facts.stream = stream;
         self.facts.codec = codec;
         // A jump backwards leaves anchors out of order; the later one of the source stands for what follows it.
@@ -114,6 +139,36 @@ impl AudioSurvey {
         self.facts.first_sample = self.facts.first_sample.min(self.facts.end_sample);
         self.facts
     }
+}
+
+/// The position of the packet from which on, to the end, none can be decoded.
+fn cut_off_at(decoder: &mut Decoder, last: &VecDeque<(ffmpeg::Packet, i64)>) -> Option<i64> {
+    let mut frame = ffmpeg::frame::Audio::empty();
+    let mut cut_off = None;
+    let mut any_whole = false;
+    for (packet, start) in last {
+        let mut damaged = decoder.send(Some(packet)) == Step::Damaged;
+        loop {
+            match decoder.receive(&mut frame) {
+                Step::Frame => {}
+                Step::Damaged => damaged = true,
+                Step::Hungry | Step::Finished => break,
+            }
+        }
+        any_whole |= !damaged;
+        cut_off = if damaged { cut_off.or(Some(*start)) } else { None };
+    }
+    cut_off.filter(|_| any_whole)
+}
+
+/// Matroska's CodecDelay (RFC 9559 5.1.4.1.28), which the demuxer takes off the timestamps and leaves at that.
+fn codec_delay(source: &Source, parameters: &ffi::AVCodecParameters) -> i64 {
+    if source.input().format().name().starts_with("matroska") { i64::from(parameters.initial_padding.max(0)) } else { 0 }
+}
+
+/// The lengths of windows that containers and parsers tell are not those that the decoder gives.
+fn is_vorbis(parameters: &ffi::AVCodecParameters) -> bool {
+    parameters.codec_id == ffi::AVCodecID::AV_CODEC_ID_VORBIS
 }
 
 fn is_pcm(parameters: &ffi::AVCodecParameters) -> bool {

@@ -48,6 +48,7 @@ impl VideoSurvey {
             interval_median: 0,
             interval_max: 0,
             interval_regular_count: 0,
+            interval_regular_ticks: 0,
             declared_rate: stream_facts::declared_rate(stream),
             key_frames: Vec::new(),
             undecodable_lead_count: 0,
@@ -96,8 +97,10 @@ impl VideoSurvey {
             facts.interval_median = *intervals.select_nth_unstable(middle).1;
             facts.interval_max = intervals.iter().copied().max().unwrap_or(0);
             let slack = (facts.interval_median / 8).max(1);
-            let regular = intervals.iter().filter(|interval| (**interval - facts.interval_median).abs() <= slack).count();
-            facts.interval_regular_count = regular as u64;
+            for interval in intervals.iter().filter(|interval| (**interval - facts.interval_median).abs() <= slack) {
+                facts.interval_regular_count += 1;
+                facts.interval_regular_ticks += interval;
+            }
         }
         // The last picture lasts as long as its packet says, unless that is plainly a slip.
         let usual = facts.interval_median.max(1);

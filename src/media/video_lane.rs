@@ -6,7 +6,7 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::frame::Video;
-use headwater::title::{KeyFrame, Plan, Ratio, VideoFacts};
+use headwater::title::{Plan, Ratio, VideoFacts};
 
 use super::decoder::{Decoder, Step};
 use super::source::Source;
@@ -76,10 +76,24 @@ impl VideoLane {
         true
     }
 
-    /// Starts anew at the key frame before `slot`.
+    /// Starts anew at the key frame before `slot`, or at one still earlier when nothing comes out in time for `slot`: some
+    /// key frames are only where pictures begin to heal.
     pub fn restart(&mut self, slot: u64) {
+        let nearest = self.key_frame_before(slot);
+        let mut back = 0;
+        loop {
+            let index = nearest.saturating_sub(back);
+            self.begin_at(index, slot);
+            if index == 0 || self.state.ahead.as_ref().is_some_and(|first| first.slot <= i128::from(slot)) {
+                return;
+            }
+            back = (back * 2).max(1);
+        }
+    }
+
+    fn begin_at(&mut self, index: usize, slot: u64) {
         self.decoder.flush();
-        let first = self.key_frame_before(slot);
+        let first = self.video.key_frames.get(index).copied();
         let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
         self.state = Run { at: Some(slot), first_pts: first.map_or(i64::MIN, |key| key.pts), ..Run::default() };
         match packet {
@@ -140,10 +154,8 @@ impl VideoLane {
         }
     }
 
-    fn key_frame_before(&self, slot: u64) -> Option<KeyFrame> {
-        let keys = &self.video.key_frames;
-        let after = keys.partition_point(|key| self.slot(key.pts) <= i128::from(slot));
-        keys.get(after.saturating_sub(1)).copied()
+    fn key_frame_before(&self, slot: u64) -> usize {
+        self.video.key_frames.partition_point(|key| self.slot(key.pts) <= i128::from(slot)).saturating_sub(1)
     }
 
     fn slot(&self, pts: i64) -> i128 {

@@ -195,7 +195,7 @@ impl Board {
         let first = SegmentNumber(0);
         let beginning = self.jobs.iter().find_map(|(title, job)| {
             let tracks = job.missing(first);
-            (!tracks.is_empty()).then(|| Work::Make(Task { title: *title, number: first, tracks }))
+            (!tracks.is_empty()).then_some(Work::Make(Task { title: *title, number: first, tracks }))
         });
         if beginning.is_some() {
             return beginning;

@@ -11,7 +11,7 @@ use super::Shared;
 /// What came of preparing a title.
 pub enum Prepared {
     /// It has a plan; the worker has it open.
-    Planned { worker: Worker, plan: Plan, generation: Generation },
+    Planned { worker: Box<Worker>, plan: Plan, generation: Generation },
     /// It cannot become a title.
     Refused(Problem),
     /// Something went wrong that may go right next time.
@@ -75,5 +75,5 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
     let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
-    Ok(Prepared::Planned { worker, plan, generation: title.generation })
+    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.generation })
 }

@@ -61,19 +61,28 @@ struct Crew {
     generation: Generation,
     plan: Arc<Plan>,
     worker: Worker,
-    running: Gauge,
+    _running: Running,
 }
 
 impl Crew {
     fn new(shared: &Shared, title: TitleId, generation: Generation, plan: Arc<Plan>, worker: Worker) -> Self {
-        shared.metrics.workers.inc();
-        Self { title, generation, plan, worker, running: shared.metrics.workers.clone() }
+        Self { title, generation, plan, worker, _running: Running::count(&shared.metrics.workers) }
     }
 }
 
-impl Drop for Crew {
+/// Counts a running worker for as long as it lives.
+struct Running(Gauge);
+
+impl Running {
+    fn count(workers: &Gauge) -> Self {
+        workers.inc();
+        Self(workers.clone())
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.running.dec();
+        self.0.dec();
     }
 }
 
@@ -92,8 +101,15 @@ impl Slot {
 
     /// Ends what is under way: there is nothing to do for now.
     async fn rest(&mut self) {
-        self.crew = None;
+        self.dismiss().await;
         self.settle().await;
+    }
+
+    /// Ends the worker, if there is one.
+    async fn dismiss(&mut self) {
+        if let Some(crew) = self.crew.take() {
+            crew.worker.end().await;
+        }
     }
 
     async fn settle(&mut self) {
@@ -104,13 +120,13 @@ impl Slot {
     }
 
     async fn prepare(&mut self, id: TitleId) {
-        self.crew = None;
+        self.dismiss().await;
         match prepare(&self.shared, id).await {
             Prepared::Planned { worker, plan, generation } => {
                 tracing::info!(title = %id, segments = plan.segments_total(), "title planned");
                 let plan = Arc::new(plan);
                 self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[]));
-                self.crew = Some(Crew::new(&self.shared, id, generation, plan, worker));
+                self.crew = Some(Crew::new(&self.shared, id, generation, plan, *worker));
             }
             Prepared::Refused(problem) => self.shared.fail(id, problem).await,
             Prepared::Failed(error) => {
@@ -160,7 +176,7 @@ impl Slot {
     /// The worker that has the task's title open; another title's worker is ended.
     async fn crew_for(&mut self, task: &Task) -> Result<&mut Crew, Failure> {
         if self.crew.as_ref().is_none_or(|crew| crew.title != task.title) {
-            self.crew = None;
+            self.dismiss().await;
             self.crew = Some(self.assemble(task.title).await?);
         }
         self.crew.as_mut().ok_or(Failure::TimedOut)

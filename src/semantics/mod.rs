@@ -2,12 +2,14 @@
 //!
 //! Decide here, do elsewhere: nothing in this module reads a clock, a socket or a cache.
 
+mod coding;
 mod conditional;
 mod freshness;
 mod range;
 mod reply;
 mod route;
 
+pub use coding::prefers_gzip;
 pub use conditional::{EntityTag, Precondition, if_range_allows, precondition};
 pub use freshness::{Freshness, multivariant_cache_control};
 pub use range::{ByteRange, RangeSpec, Selection, range_specs, select};

@@ -122,6 +122,9 @@ pub struct VideoFacts {
     pub interval_max: i64,
     /// Pictures whose distance to the next is within an eighth of the median.
     pub interval_regular_count: u64,
+    /// Sum of those distances in ticks. With their number it gives the pace, whatever is missing in between and however
+    /// coarsely single timestamps are rounded.
+    pub interval_regular_ticks: i64,
     /// Frames a second as the container or bitstream declares it.
     pub declared_rate: Option<(u32, u32)>,
     /// Places where decoding can begin, by rising `pts`, at least half a second apart.

@@ -13,7 +13,10 @@ pub struct FrameRate {
     den: u32,
 }
 
-/// The rates that cameras and standards use; a measured rate within a thousandth of one of them is that one.
+/// A measured rate this near, as a fraction, to a standard one is that one; 24 and 23.976 are twice as far apart.
+const STANDARD_TOLERANCE: f64 = 0.0005;
+
+/// The rates that cameras and standards use.
 const STANDARD: [(u32, u32); 17] = [
     (24_000, 1001),
     (24, 1),
@@ -86,7 +89,7 @@ impl FrameRate {
     }
 
     fn snapped(frames_per_second: f64) -> Option<Self> {
-        let near = |rate: f64| (frames_per_second / rate - 1.0).abs() < 0.0005;
+        let near = |rate: f64| (frames_per_second / rate - 1.0).abs() < STANDARD_TOLERANCE;
         for (num, den) in STANDARD {
             if near(f64::from(num) / f64::from(den)) {
                 return Self::new(num, den);
@@ -130,23 +133,18 @@ pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
     if video.frame_count < 2 || video.last_pts <= video.first_pts || video.interval_median <= 0 {
         return declared(video).unwrap_or(still).at_most(rate_max);
     }
-    let span = (video.last_pts - video.first_pts) as f64 * tick;
-    let average = (video.frame_count - 1) as f64 / span;
-    let median = 1.0 / (video.interval_median as f64 * tick);
-    let chosen = if is_constant(video) {
-        // Ticks may be too coarse for one interval to tell the rate (Matroska and FLV count milliseconds); the mean over
-        // the whole stream is not, unless pictures are missing, which the declared rate shows.
-        let declared = declared(video).filter(|rate| (rate.as_f64() * tick * video.interval_median as f64 - 1.0).abs() < 0.03);
-        match declared {
-            Some(rate) if (rate.as_f64() / average - 1.0).abs() < 0.01 => FrameRate::snapped(average)
-                .filter(|snapped| (snapped.as_f64() / rate.as_f64() - 1.0).abs() > 0.0005)
-                .filter(|_| span > 10.0)
-                .or(FrameRate::snapped(rate.as_f64())),
-            Some(rate) => FrameRate::snapped(rate.as_f64()),
-            None => FrameRate::snapped(average),
-        }
+    let regular_s = video.interval_regular_ticks as f64 * tick;
+    let pace = video.interval_regular_count as f64 / regular_s;
+    let chosen = if is_constant(video) && pace.is_finite() {
+        // Timestamps rounded to coarse ticks (Matroska and FLV count milliseconds) leave the pace of a short clip uncertain
+        // by a tick or so over its length; within that, what the source declares is the better word.
+        let uncertain = (1.5 * tick / regular_s).max(STANDARD_TOLERANCE);
+        let declared = declared(video).filter(|rate| (rate.as_f64() / pace - 1.0).abs() <= uncertain);
+        FrameRate::snapped(declared.map_or(pace, FrameRate::as_f64))
     } else {
-        let wanted = median.max(average).min(f64::from(rate_max));
+        let mean = (video.frame_count - 1) as f64 / ((video.last_pts - video.first_pts) as f64 * tick);
+        let median = 1.0 / (video.interval_median as f64 * tick);
+        let wanted = median.max(mean).min(f64::from(rate_max));
         [24.0, 25.0, 30.0, 50.0, 60.0].into_iter().find(|rate| *rate >= wanted * 0.98).and_then(FrameRate::snapped)
     };
     chosen.unwrap_or(still).at_most(rate_max)
@@ -193,6 +191,30 @@ mod tests {
             let facts = video_facts(den, interval, count, declared);
             assert_eq!(choose(&facts, 60).fraction(), expect, "{den} {interval} {declared:?}");
         }
+    }
+
+    #[test]
+    fn missing_pictures_do_not_change_the_pace() {
+        // A cut in decoding order leaves holes near the end: the mean over the whole would be 23.98.
+        let mut facts = video_facts(12_288, 512, 1441, Some((24, 1)));
+        facts.last_pts += 1024;
+        facts.interval_max = 1024;
+        (facts.interval_regular_count, facts.interval_regular_ticks) = (1438, 1438 * 512);
+        assert_eq!(choose(&facts, 60).fraction(), (24, 1));
+    }
+
+    #[test]
+    fn rounded_timestamps_tell_the_rate_over_their_length() {
+        // Milliseconds, 23.976: 42 and 41 in turn; the container says 24.
+        let mut facts = video_facts(1000, 42, 1000, Some((24, 1)));
+        facts.last_pts = 41_667;
+        facts.interval_regular_ticks = 41_667;
+        assert_eq!(choose(&facts, 60).fraction(), (24_000, 1001));
+        // One second of it cannot tell, so what is declared counts.
+        let mut short = video_facts(1000, 42, 24, Some((24_000, 1001)));
+        short.last_pts = 958;
+        short.interval_regular_ticks = 958;
+        assert_eq!(choose(&short, 60).fraction(), (24_000, 1001));
     }
 
     #[test]

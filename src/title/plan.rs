@@ -422,6 +422,7 @@ pub(super) mod tests {
             interval_median: if count > 1 { interval } else { 0 },
             interval_max: interval,
             interval_regular_count: count - 1,
+            interval_regular_ticks: last_pts,
             declared_rate,
             key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
             undecodable_lead_count: 0,

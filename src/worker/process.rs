@@ -164,6 +164,16 @@ impl Worker {
         }
     }
 
+    /// Lets the worker end by itself, which it does when there is nothing more to read; kills it if it will not.
+    pub async fn end(self) {
+        let Self { mut child, requests, .. } = self;
+        drop(requests);
+        if timeout_at(Instant::now() + GRACE, child.wait()).await.is_err() {
+            // Dropping the child kills it too; this also waits for it.
+            let _ = child.kill().await;
+        }
+    }
+
     async fn ask(&mut self, request: &Request) -> Result<(), Failure> {
         let message = protocol::encode(request).map_err(|error| Failure::ProtocolError(error.to_string()))?;
         let deadline = Instant::now() + self.settings.stall;
@@ -251,6 +261,9 @@ impl Worker {
         String::from_utf8_lossy(&said).trim().to_owned()
     }
 }
+
+/// How long a worker may take to end once it is asked to.
+const GRACE: Duration = Duration::from_secs(2);
 
 const LAST_WORDS_BYTES_MAX: u64 = 4096;
 

@@ -1,0 +1,63 @@
+# Headwater's workshop. `make` alone lists what there is.
+#
+#   PORT, ADMIN_PORT   where `make demo` listens (8080, 8081; 0 takes a free one)
+#   DATA               keeps what `make demo` makes in this folder; else it is thrown away
+#   ONCE=1             `make demo` checks playback over HTTP and ends
+#   TESTS              which tests `make test` runs, by a part of their names; all when empty
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-build build test lint demo bench fuzz clean
+
+PORT ?= 8080
+ADMIN_PORT ?= 8081
+DATA ?=
+ONCE ?=
+TESTS ?=
+
+help: ## lists these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@sed -n '2,/^$$/s/^#//p' $(MAKEFILE_LIST)
+
+setup: ## installs what building and testing need and this machine lacks
+	@.ci/setup.sh
+
+setup-build:
+	@.ci/setup.sh build
+
+build: setup-build ## builds both programs for use, into target/release
+	cargo build --release --locked
+
+# nextest runs every test in a process of its own and shows the slow ones; cargo's own runner does where it is absent.
+test: setup ## runs every test: unit, integration with the real worker, real browser, documentation
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --no-fail-fast $(TESTS); \
+	else \
+		set -x; cargo test --locked --no-fail-fast --lib --bins --tests -- $(TESTS); \
+	fi
+	cargo test --locked --doc -- $(TESTS)
+
+lint: setup ## checks format, clippy, licences and sources of dependencies, shell scripts
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	.ci/deny.sh
+	@if command -v shellcheck >/dev/null 2>&1; then \
+		set -x; shellcheck .ci/*.sh .ci/run; \
+	else \
+		echo "shellcheck: skipped, it is not here"; \
+	fi
+
+demo: build ## serves a shipped film from upload to playback until Ctrl-C; ONCE=1 checks it and ends
+	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 .ci/demo.py
+
+bench: build ## runs the benches against other programs, once there are some
+	@if [ -x benches/run ]; then benches/run; else echo "there are no benches yet: they come with a later issue"; fi
+
+fuzz: ## fuzzes the parsers, once there are targets
+	@echo "there are no fuzz targets yet: they come with a later issue"
+
+clean: ## removes everything built or installed inside the checkout
+	cargo clean
+	rm -rf tests/browser/node_modules

@@ -1,0 +1,134 @@
+#!/usr/bin/env node
+// Plays a multivariant playlist as a viewer would: hls.js in Chromium, on a page of another origin than the media.
+//
+//   node play.mjs URL [--whole] [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]
+//   node play.mjs --folder DIR main.m3u8 …
+//
+// With --folder the media are files, served from here. Watches it play (with --whole from start to end), seeks to the middle, switches to the lowest and to the highest level, seeks near the end and plays to the
+// end. Every step waits for what a viewer would see (time moves, pictures of that size are decoded), all together under one
+// deadline. Exit code 0: everything happened and nothing went wrong; 1: not so, the report says what; 2: wrong usage.
+
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { chromium } from "playwright-core";
+import { serveFolder, servePage } from "./serve.mjs";
+
+// Debian's, Ubuntu's, and one's own.
+const PROGRAMS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/snap/bin/chromium", "/usr/bin/google-chrome"];
+
+const CHROMIUM_ARGUMENTS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--autoplay-policy=no-user-gesture-required",
+];
+
+const USAGE =
+  "usage: play.mjs URL [--whole] [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]\n" +
+  "       play.mjs --folder DIR PLAYLIST …";
+
+class WrongUsage extends Error {}
+
+function options() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      folder: { type: "string" },
+      whole: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      screenshot: { type: "string" },
+      deadline: { type: "string", default: "120" },
+      chromium: { type: "string", default: PROGRAMS.find((program) => existsSync(program)) },
+    },
+  });
+  const [playlist, ...more] = positionals;
+  if (!playlist || more.length > 0) throw new WrongUsage("one playlist is expected");
+  if (!values.folder && !URL.canParse(playlist)) throw new WrongUsage("the playlist is an absolute URL");
+  if (!values.chromium) throw new WrongUsage(`no browser is here; looked for ${PROGRAMS.join(", ")}`);
+  const deadlineMs = Number(values.deadline) * 1000;
+  if (!(deadlineMs > 0)) throw new WrongUsage("--deadline is a number of seconds");
+  return { ...values, playlist, deadlineMs };
+}
+
+// Serves what has to be served, plays, and gives the report.
+async function play(chosen) {
+  const page = await servePage();
+  const media = chosen.folder ? await serveFolder(chosen.folder) : null;
+  try {
+    return await watch(page.url, media ? new URL(chosen.playlist, media.url).href : chosen.playlist, chosen);
+  } finally {
+    page.close();
+    media?.close();
+  }
+}
+
+// Runs the page in a fresh browser and gives its report, also when the deadline passes or the page breaks.
+async function watch(pageUrl, url, { whole, screenshot, deadlineMs, chromium: program }) {
+  const profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: program,
+    args: CHROMIUM_ARGUMENTS,
+    headless: true,
+    viewport: { width: 1280, height: 720 },
+  });
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve(`not done after ${deadlineMs / 1000} s`), deadlineMs);
+  });
+  try {
+    const page = await context.newPage();
+    const consoleErrors = [];
+    page.on("console", (message) => message.type() === "error" && consoleErrors.push(message.text()));
+    page.on("pageerror", (error) => consoleErrors.push(String(error)));
+    // The picture is taken while the middle of the film plays in its highest level.
+    await page.exposeFunction("takePicture", async () => {
+      if (screenshot) await page.screenshot({ path: screenshot });
+    });
+    await page.goto(pageUrl);
+    const failure = await Promise.race([page.evaluate(([url, whole]) => globalThis.watch(url, whole), [url, whole]).catch(String), late]);
+    const report = await page.evaluate(() => globalThis.report());
+    if (failure) report.failures.push(`${failure} (${report.step})`);
+    return { url, ...report, consoleErrors, passed: report.failures.length === 0 };
+  } finally {
+    clearTimeout(timer);
+    await context.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+}
+
+function show(report) {
+  const lines = [
+    `${report.url}`,
+    `  duration  ${report.durationMs} ms, ended at ${report.endedAtMs} ms`,
+    `  levels    ${report.levels.map((level) => `${level.width}x${level.height} (${level.bandwidth} b/s)`).join(", ")}`,
+    `  played    ${report.played.map((step) => `${step.step} ${step.width}x${step.height}`).join(", ")}`,
+    `  frames    ${report.framesDecoded} decoded, ${report.framesDropped} dropped; ${report.soundBytesDecoded} bytes of sound decoded`,
+    `  stalls    ${report.stalls.length}`,
+    `  errors    ${report.errors.length}`,
+    ...report.errors.map((error) => `    ${error.fatal ? "fatal" : "not fatal"} ${error.details}: ${error.reason}`),
+    ...report.consoleErrors.map((text) => `    console: ${text}`),
+    ...report.failures.map((failure) => `  FAILED    ${failure}`),
+    ...(report.passed ? [] : [`  stands    ${JSON.stringify(report.now)}`]),
+    report.passed ? "  passed" : "  failed",
+  ];
+  return lines.join("\n");
+}
+
+try {
+  const chosen = options();
+  const report = await play(chosen);
+  process.stdout.write(`${chosen.json ? JSON.stringify(report) : show(report)}\n`);
+  process.exitCode = report.passed ? 0 : 1;
+} catch (error) {
+  const wrong = error instanceof WrongUsage || String(error.code).startsWith("ERR_PARSE_ARGS");
+  process.stderr.write(`play.mjs: ${error.message}\n${wrong ? `${USAGE}\n` : ""}`);
+  process.exitCode = wrong ? 2 : 1;
+}

@@ -1,0 +1,129 @@
+//! What a player gets to see: a rendition's init segment and media segments, read back by the system's `ffprobe` and
+//! `ffmpeg`, and held against the plan.
+
+use std::io::Write;
+use std::process::Command;
+
+use headwater::cmaf;
+use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, Plan, SegmentNumber, TrackId, TrackKind};
+use headwater::worker::protocol::MadeSegment;
+use tempfile::NamedTempFile;
+
+use crate::clips::ffmpeg;
+use crate::harness::Opened;
+
+/// Side of the small pictures that [`Rendition::luma`] gives.
+const SIDE: usize = 16;
+
+/// A whole rendition, or some segments of it, as one file.
+pub struct Rendition {
+    file: NamedTempFile,
+    track: TrackId,
+}
+
+impl Rendition {
+    /// The init segment and `segments` after one another.
+    pub fn new(opened: &Opened, track: TrackId, segments: &[MadeSegment]) -> Self {
+        let mut file = tempfile::Builder::new().suffix(".mp4").tempfile().expect("a temporary file");
+        file.write_all(&opened.init(track)).expect("written");
+        for segment in segments {
+            file.write_all(&segment.bytes).expect("written");
+        }
+        Self { file, track }
+    }
+
+    /// Checks the whole rendition: packets without gap from zero, key frames first, all of it decodable without a word from
+    /// the decoder to exactly what was planned.
+    pub fn prove(&self, plan: &Plan) {
+        let track = self.track;
+        self.prove_packets(plan);
+        match track.kind {
+            TrackKind::Video => assert_eq!(self.luma().len() as u64, plan.timeline.frame_count(), "{track}: frames"),
+            TrackKind::Audio => assert_eq!(self.sound(1).len() as u64, sound_length(plan), "{track}: samples"),
+        }
+    }
+
+    fn prove_packets(&self, plan: &Plan) {
+        let track = self.track;
+        let asked = ["-v", "error", "-show_entries", "packet=pts,flags:stream=time_base", "-of", "compact=p=0"];
+        let out = Command::new("ffprobe").args(asked).arg(self.file.path()).output().expect("ffprobe");
+        assert!(out.stderr.is_empty(), "{track}: {}", String::from_utf8_lossy(&out.stderr));
+        let text = String::from_utf8(out.stdout).expect("text");
+        let mut packets = Vec::new();
+        for line in text.lines() {
+            let value = |key: &str| line.split('|').find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
+            let number = |key: &str| value(key).and_then(|value| value.parse::<i64>().ok());
+            if let Some(base) = value("time_base") {
+                assert_eq!(base, format!("1/{}", cmaf::timescale(plan, track)), "{track}: time base");
+            } else if let (Some(pts), Some(flags)) = (number("pts"), value("flags")) {
+                packets.push((pts, flags.starts_with('K')));
+            } else {
+                assert!(line.is_empty(), "{track}: {line}");
+            }
+        }
+        let starts: Vec<u64> = plan.timeline.segments().map(|number| first_of(plan, track, number)).collect();
+        for start in starts {
+            let (_, key) = packets[start as usize];
+            assert!(key, "{track}: packet {start} starts a segment and no key frame");
+        }
+        packets.sort_unstable();
+        let ticks = match track.kind {
+            TrackKind::Video => plan.timeline.frame_rate().frame_ticks(),
+            TrackKind::Audio => AAC_FRAME_SAMPLES,
+        };
+        for (index, (pts, _)) in (0..).zip(packets) {
+            assert_eq!(pts, index * i64::from(ticks), "{track}: presentation has a gap or an overlap");
+        }
+    }
+
+    /// Every picture, shrunk to its mean brightness.
+    pub fn luma(&self) -> Vec<f32> {
+        let filter = format!("scale={SIDE}:{SIDE}:flags=area,format=gray");
+        let bytes = self.decode(&["-fps_mode", "passthrough", "-vf", &filter, "-f", "rawvideo"]);
+        assert_eq!(bytes.len() % (SIDE * SIDE), 0);
+        bytes.chunks_exact(SIDE * SIDE).map(|picture| picture.iter().map(|pixel| f32::from(*pixel)).sum::<f32>() / 256.0).collect()
+    }
+
+    /// Every sample of the first of `channels` channels.
+    pub fn sound(&self, channels: usize) -> Vec<f32> {
+        let bytes = self.decode(&["-f", "f32le"]);
+        assert_eq!(bytes.len() % 8, 0);
+        let samples = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        samples.skip(channels.saturating_sub(1).min(1)).step_by(2).collect()
+    }
+
+    fn decode(&self, output: &[&str]) -> Vec<u8> {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-nostdin", "-hide_banner", "-v", "info", "-nostats", "-i"]).arg(self.file.path()).args(output).arg("-");
+        let out = command.output().expect("ffmpeg");
+        let said = String::from_utf8_lossy(&out.stderr);
+        let trouble = said.lines().find(|line| {
+            let line = line.to_ascii_lowercase();
+            ["error", "concealing", "invalid", "corrupt", "missing", "non-existing", "exceeds"].iter().any(|word| line.contains(word))
+        });
+        assert!(out.status.success() && trouble.is_none(), "{}: {said}", self.track);
+        out.stdout
+    }
+}
+
+/// Samples that an audio rendition has in all.
+pub fn sound_length(plan: &Plan) -> u64 {
+    let last = plan.timeline.segments().last().expect("a segment");
+    let frames = plan.timeline.audio_frames(last, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("its frames");
+    frames.end * u64::from(AAC_FRAME_SAMPLES)
+}
+
+/// Index of a segment's first frame in its rendition.
+pub fn first_of(plan: &Plan, track: TrackId, number: SegmentNumber) -> u64 {
+    match track.kind {
+        TrackKind::Video => plan.timeline.frames(number).expect("a segment").start,
+        TrackKind::Audio => plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("a segment").start,
+    }
+}
+
+/// The sound of a file as `ffmpeg` reads it, in mono at 48 kHz.
+pub fn sound_of(path: &std::path::Path) -> Vec<f32> {
+    let path = path.to_str().expect("a path in UTF-8");
+    let out = ffmpeg(&["-i", path, "-map", "0:a:0", "-ac", "1", "-ar", "48000", "-f", "f32le", "-"]).output().expect("ffmpeg");
+    out.stdout.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+}

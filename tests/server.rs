@@ -8,7 +8,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,7 +20,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Longest that anything may take to become so, on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,12 +27,14 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Body of a request.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Tests that need the processor for themselves take turns here.
-static TURNS: Semaphore = Semaphore::const_new(1);
-
-/// Waits for the turn of a test that encodes a lot or measures time.
-pub async fn turn() -> SemaphorePermit<'static> {
-    TURNS.acquire().await.expect("never closed")
+/// Waits for the turn of a test that encodes a lot or measures time; it ends with the file. Tests may be processes of their own.
+pub async fn turn() -> File {
+    let lock = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("turn")).expect("a lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("locked");
+        lock
+    });
+    locked.await.expect("no panic")
 }
 
 /// Waits until `look` finds what it looks for.
@@ -370,27 +370,13 @@ impl Events {
     }
 }
 
-/// A clip of moving test picture and a tone, made once and kept for later runs.
+/// A clip of moving test picture and a tone.
 pub fn clip(size: &str, seconds: u32) -> PathBuf {
-    static MAKING: Mutex<()> = Mutex::new(());
-    // A panic of another test while it made a clip leaves nothing under the clip's name.
-    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clip-{size}-{seconds}.mp4"));
-    if !path.exists() {
-        let aside = path.with_extension(format!("{}.mp4", std::process::id()));
-        let (picture, tone) = (
-            format!("testsrc2=size={size}:rate=24:duration={seconds}"),
-            format!("sine=frequency=440:sample_rate=48000:duration={seconds}"),
-        );
-        let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone])
-            .args(["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2", "-y"])
-            .arg(&aside)
-            .status();
-        assert!(made.expect("ffmpeg is installed").success());
-        fs::rename(aside, &path).expect("renamed");
-    }
-    path
+    let (picture, tone) =
+        (format!("testsrc2=size={size}:rate=24:duration={seconds}"), format!("sine=frequency=440:sample_rate=48000:duration={seconds}"));
+    let inputs = ["-f", "lavfi", "-i", &picture, "-f", "lavfi", "-i", &tone];
+    let codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", "2"];
+    super::clips::clip("mp4", &[inputs.as_slice(), codecs.as_slice()].concat())
 }
 
 /// A clip's bytes.

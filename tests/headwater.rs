@@ -5,6 +5,7 @@
 mod architecture;
 mod browser;
 mod clips;
+mod crash;
 mod harness;
 mod journey;
 mod player;

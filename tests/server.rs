@@ -174,6 +174,12 @@ impl Server {
         self.client.request(request).await.expect("a response")
     }
 
+    /// The status of the response to a request, or why there is none; it does not need the server to be there.
+    pub fn begin(&self, request: Request<Body>) -> impl Future<Output = anyhow::Result<StatusCode>> + use<> {
+        let response = self.client.request(request);
+        async move { Ok(response.await?.status()) }
+    }
+
     /// The answer to a request.
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let (head, body) = self.open(request).await.into_parts();

@@ -5,11 +5,15 @@
 mod architecture;
 mod browser;
 mod clips;
+mod crash;
 mod harness;
 mod outcomes;
+mod journey;
+mod player;
 mod rendition;
 mod sandbox;
 mod segments;
+mod server;
 mod sound;
 mod survey;
 mod together;

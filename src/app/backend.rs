@@ -9,6 +9,7 @@ use super::fresh_id;
 use super::library::Shelf;
 use crate::api::{Backend, DeleteError, NotReady, Progress, ReceiveError, UploadBody};
 use crate::catalogue::{self, TitleRecord};
+use crate::delivery::Delivery;
 use crate::ingest::receive::Refused;
 use crate::ingest::{self, Ingest};
 use crate::schedule::{Clock, Scheduler};
@@ -23,6 +24,8 @@ pub struct Flows {
     pub scheduler: Scheduler,
     /// Knows how many titles there are.
     pub shelf: Arc<Shelf>,
+    /// Answers viewers out of memory.
+    pub delivery: Delivery<Shelf>,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// Whether this server can serve.
@@ -48,7 +51,11 @@ impl Backend for Flows {
                     tracing::error!(title = %id, %error, "a title could not be deleted");
                     DeleteError::Unavailable
                 }
-            })
+            })?;
+            // Viewers are told nothing of it any more from the moment on when the deletion is answered.
+            self.shelf.remove(id);
+            self.delivery.forget(id).await;
+            Ok(())
         }
         .boxed()
     }

@@ -101,6 +101,7 @@ fn schedule_settings(config: &Config) -> anyhow::Result<schedule::Settings> {
             survey_deadline: config.worker.survey_deadline,
         },
         policy: config.plan.clone(),
+        free_min_bytes: config.data.free_min_bytes,
     })
 }
 

@@ -71,7 +71,15 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         events: api::EventLimits::default(),
         stop: stop.clone(),
     };
-    let flows = Flows { ingest, scheduler: scheduler.clone(), shelf, metrics: Arc::clone(&metrics), health: Arc::clone(&health), clock };
+    let flows = Flows {
+        ingest,
+        scheduler: scheduler.clone(),
+        shelf,
+        delivery: delivery.clone(),
+        metrics: Arc::clone(&metrics),
+        health: Arc::clone(&health),
+        clock,
+    };
     let router = api::router(api, catalogue.clone(), Arc::new(flows));
 
     data.announce(&RunFile { pid: std::process::id(), listen: public.address().to_string(), admin: admin.address().to_string() })?;

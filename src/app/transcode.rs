@@ -109,6 +109,7 @@ async fn finished(
     progress: &mut (dyn FnMut(TranscodeProgress) + Send),
 ) -> anyhow::Result<TitleRecord> {
     let mut revisions = catalogue.watch();
+    let mut obstacle = scheduler.obstacle();
     let mut duration_ms = None;
     loop {
         revisions.mark_unchanged();
@@ -128,7 +129,11 @@ async fn finished(
                 duration_ms: duration_ms.unwrap_or(0),
             });
         }
-        revisions.changed().await?;
+        tokio::select! {
+            changed = revisions.changed() => changed?,
+            // A server waits until room is back; who runs a command would rather know.
+            why = obstacle.wait_for(Option::is_some) => bail!("it cannot go on: {}", why?.as_deref().unwrap_or_default()),
+        }
     }
 }
 

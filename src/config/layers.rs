@@ -9,6 +9,8 @@ use super::Fault;
 
 /// What every environment variable of ours begins with.
 const PREFIX: &str = "HEADWATER_";
+/// What the variables that only tests read begin with.
+const TESTS_PREFIX: &str = "HEADWATER_TEST_";
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +114,7 @@ impl Layers {
         variables.sort();
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
-            let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+            let Some(rest) = name.strip_prefix(PREFIX).filter(|_| !name.starts_with(TESTS_PREFIX)) else { continue };
             let source = Source::Environment(name.clone());
             let canonical = rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
             let Some((section, key)) = rest.split_once("__").filter(|_| canonical) else {

@@ -99,6 +99,14 @@ fn all_faults_are_told_at_once() {
 }
 
 #[test]
+fn variables_of_tests_are_none_of_ours() {
+    let variables = environment(&[("HEADWATER_TEST_MEDIA", "/media"), ("HEADWATER_TEST_LARGE", "1")]);
+    let loaded = load(None, &variables, &[]).expect("sound");
+    assert!(loaded.settings.iter().all(|setting| setting.source == Source::Default));
+    assert_eq!(faults("", &[("HEADWATER_TESTS", "1")], &[]).len(), 1, "only those with that very beginning");
+}
+
+#[test]
 fn a_hidden_fault_is_told_too() {
     let found = faults("[worker]\ncount = \"two\"\n", &[("HEADWATER_WORKER__COUNT", "2")], &[]);
     assert_eq!(found, ["worker.count (file FILE): expected a whole number from 0 to 1024"]);

@@ -1,12 +1,12 @@
 //! What is to be made and what to make next: pure book-keeping over the titles being worked on.
 //!
-//! The order serves viewers: first what somebody waits for, then getting a new title planned, then the beginning of every
+//! The order serves viewers: first what is done is told, then what somebody waits for, then getting a new title planned, then the beginning of every
 //! title, then the rest, each worker going on where it just was so that its decoder can run on.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::title::{Generation, Plan, SegmentNumber, TitleId, TrackId};
+use crate::title::{Generation, Plan, Problem, SegmentNumber, TitleId, TrackId};
 
 /// Neighbouring segments that one worker is left to make in a row.
 const STRETCH: u32 = 8;
@@ -21,6 +21,17 @@ pub enum Work {
     Prepare(TitleId),
     /// Make one segment of some tracks.
     Make(Task),
+    /// Record that a title's way is over.
+    End(TitleId, Ending),
+}
+
+/// How a title's way ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All its segments are in the ledger.
+    Finish,
+    /// It will not become playable.
+    Fail(Problem),
 }
 
 /// One segment of some tracks of a title.
@@ -119,6 +130,7 @@ pub struct Board {
     prepare_attempts: HashMap<TitleId, u32>,
     jobs: BTreeMap<TitleId, Job>,
     wanted: VecDeque<(TitleId, TrackId, SegmentNumber)>,
+    ending: VecDeque<(TitleId, Ending)>,
     /// What each slot made last, or is making.
     places: HashMap<usize, (TitleId, SegmentNumber)>,
 }
@@ -134,7 +146,19 @@ impl Board {
     /// Takes up a title that has a plan.
     pub fn add(&mut self, title: TitleId, job: Job) {
         self.prepare_attempts.remove(&title);
+        // The process before may have been ended just before it could say so.
+        if job.is_complete() {
+            self.end(title, Ending::Finish);
+        }
         self.jobs.insert(title, job);
+    }
+
+    /// Has the end of a title recorded. What fails is no longer worked on.
+    pub fn end(&mut self, title: TitleId, ending: Ending) {
+        if matches!(ending, Ending::Fail(_)) {
+            self.remove(title);
+        }
+        self.ending.push_back((title, ending));
     }
 
     /// Forgets a title. True when it was being worked on.
@@ -142,6 +166,7 @@ impl Board {
         let preparing = self.preparing.len();
         self.preparing.retain(|id| *id != title);
         self.wanted.retain(|(id, _, _)| *id != title);
+        self.ending.retain(|(id, _)| *id != title);
         self.prepare_attempts.remove(&title);
         self.jobs.remove(&title).is_some() || preparing != self.preparing.len()
     }
@@ -166,7 +191,11 @@ impl Board {
 
     /// What `slot` is to do next, marked as being done.
     pub fn next(&mut self, slot: usize) -> Option<Work> {
-        let work = self.next_wanted().or_else(|| self.preparing.pop_front().map(Work::Prepare)).or_else(|| self.next_in_order(slot));
+        let ending = self.ending.pop_front().map(|(title, ending)| Work::End(title, ending));
+        let work = ending
+            .or_else(|| self.next_wanted())
+            .or_else(|| self.preparing.pop_front().map(Work::Prepare))
+            .or_else(|| self.next_in_order(slot));
         match &work {
             Some(Work::Make(task)) => {
                 self.places.insert(slot, (task.title, task.number));
@@ -174,6 +203,7 @@ impl Board {
                     task.tracks.iter().for_each(|track| job.set(*track, task.number, Cell::Running));
                 }
             }
+            Some(Work::End(..)) => {}
             Some(Work::Prepare(_)) | None => {
                 self.places.remove(&slot);
             }
@@ -211,11 +241,14 @@ impl Board {
         })
     }
 
-    /// Notes that segments are in the ledger. True when that completes the title.
-    pub fn made(&mut self, task: &Task) -> bool {
-        let Some(job) = self.jobs.get_mut(&task.title) else { return false };
+    /// Notes that segments are in the ledger. With the last of them, the title's end is to be recorded.
+    pub fn made(&mut self, task: &Task) {
+        let Some(job) = self.jobs.get_mut(&task.title) else { return };
+        let before = job.done;
         task.tracks.iter().for_each(|track| job.set(*track, task.number, Cell::Made));
-        job.is_complete()
+        if job.done > before && job.is_complete() {
+            self.end(task.title, Ending::Finish);
+        }
     }
 
     /// Notes that a task came to nothing, through no fault of its own, and is open again.
@@ -308,12 +341,44 @@ mod tests {
             let slot = turn % 2;
             let task = make(&mut board, slot);
             order[slot].push(task.number.0);
-            let complete = board.made(&task);
-            assert_eq!(complete, turn == 19);
+            board.made(&task);
         }
         assert_eq!(order[0][..8], [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(order[1][..8], [8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!(board.next(0), Some(Work::End(title(1), Ending::Finish)));
         assert_eq!(board.next(0), None);
+    }
+
+    #[test]
+    fn an_end_is_recorded_before_anything_else_is_done() {
+        let mut board = Board::default();
+        board.add(title(1), Job::new(plan(2), Generation::FIRST, &[]));
+        board.add(title(2), Job::new(plan(2), Generation::FIRST, &[]));
+        let failing = make(&mut board, 0);
+        assert!(board.want(title(2), TrackId::video(0), SegmentNumber(1)));
+        let problem = Problem::new(crate::title::ProblemCode::WorkerFailed);
+        board.end(title(1), Ending::Fail(problem.clone()));
+        assert_eq!(board.next(0), Some(Work::End(title(1), Ending::Fail(problem.clone()))));
+        assert_eq!(make(&mut board, 0).title, title(2));
+        board.made(&failing);
+        assert_eq!(board.failed(&failing), 0, "it is no longer worked on");
+        let mut left = 0;
+        while let Some(Work::Make(task)) = board.next(0) {
+            assert_eq!(task.title, title(2));
+            left += 1;
+        }
+        assert_eq!(left, 2);
+        board.end(title(1), Ending::Fail(problem));
+        board.remove(title(1));
+        assert_eq!(board.next(0), None, "deleted meanwhile");
+    }
+
+    #[test]
+    fn what_was_complete_before_is_ended() {
+        let mut board = Board::default();
+        let all: Vec<_> = plan(1).tracks().map(|track| (track, SegmentNumber(0))).collect();
+        board.add(title(1), Job::new(plan(1), Generation::FIRST, &all));
+        assert_eq!(board.next(0), Some(Work::End(title(1), Ending::Finish)));
     }
 
     #[test]

@@ -12,16 +12,17 @@ use tokio::task::JoinSet;
 
 use crate::catalogue::{self, Catalogue};
 use crate::store::Store;
-use crate::title::{Generation, PlanPolicy, Problem, SegmentNumber, TitleId, TitleState, TrackId};
+use crate::title::{Generation, PlanPolicy, Problem, ProblemCode, SegmentNumber, TitleId, TitleState, TrackId};
 use crate::worker;
 
 mod board;
 mod keep;
 mod metrics;
 mod prepare;
+mod setback;
 mod slot;
 
-use board::{Board, Job};
+use board::{Board, Ending, Job};
 pub use keep::clear_failed;
 pub use metrics::Metrics;
 
@@ -39,6 +40,8 @@ pub struct Settings {
     pub worker: worker::Settings,
     /// How titles are planned.
     pub policy: PlanPolicy,
+    /// Space that segments leave free on the store's file system.
+    pub free_min_bytes: u64,
 }
 
 /// How far a title being worked on is.
@@ -86,6 +89,8 @@ struct Shared {
     stopping: watch::Sender<bool>,
     /// Titles that a slot is busy with, so that a deletion can wait for it.
     busy: watch::Sender<Vec<TitleId>>,
+    /// Why work waits, while it does.
+    obstacle: watch::Sender<Option<String>>,
 }
 
 impl Scheduler {
@@ -103,6 +108,7 @@ impl Scheduler {
             changes: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
             busy: watch::Sender::new(Vec::new()),
+            obstacle: watch::Sender::new(None),
         }))
     }
 
@@ -133,8 +139,6 @@ impl Scheduler {
                 let planned = self.0.catalogue.plan(id, title.generation).await?;
                 let made = self.0.catalogue.made(id, title.generation).await?;
                 self.0.add(id, Job::new(Arc::new(planned.plan), title.generation, &made));
-                // All of it may be there, with only the end of the work cut off.
-                self.0.finish_if_complete(id).await;
             }
             TitleState::Receiving | TitleState::Ready | TitleState::Failed => return Ok(()),
         }
@@ -146,9 +150,7 @@ impl Scheduler {
     pub async fn drop_title(&self, id: TitleId) {
         self.0.board().remove(id);
         self.0.changes.send_modify(|count| *count += 1);
-        let mut busy = self.0.busy.subscribe();
-        // The sender lives in `self`, so waiting cannot fail.
-        let _ = busy.wait_for(|busy| !busy.contains(&id)).await;
+        self.0.wait_until_idle(id).await;
     }
 
     /// Waits until a segment is in the ledger, having it made before others, for at most `patience`.
@@ -196,6 +198,11 @@ impl Scheduler {
         Some(Progress { segments_done: done, segments_total: total, eta_ms })
     }
 
+    /// Why work waits, such as for want of space: absent while it goes on.
+    pub fn obstacle(&self) -> watch::Receiver<Option<String>> {
+        self.0.obstacle.subscribe()
+    }
+
     /// Titles waiting to be planned, titles being made, and segments not made yet.
     pub fn load(&self) -> (usize, usize, u64) {
         self.0.board().load()
@@ -227,28 +234,40 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Ends a title as failed, and removes what the store need not keep of it.
-    async fn fail(&self, id: TitleId, problem: Problem) {
-        tracing::warn!(title = %id, code = problem.code.as_str(), detail = problem.detail.as_deref().unwrap_or(""), "title failed");
-        if let Err(error) = self.catalogue.fail(id, &problem, self.now_ms()).await {
-            tracing::warn!(title = %id, %error, "the failure could not be recorded");
-        } else if let Err(error) = clear_failed(&self.store, id, problem.code).await {
+    /// Has a title recorded as failed.
+    fn fail(&self, id: TitleId, problem: Problem) {
+        self.board().end(id, Ending::Fail(problem));
+        self.changes.send_modify(|count| *count += 1);
+        self.work.notify_waiters();
+    }
+
+    /// Waits a little after something went wrong that is not the work's own fault, so that trying again does not spin.
+    async fn pause(&self, title: TitleId, why: String) {
+        tracing::error!(%title, why, "work waits and will be tried again");
+        self.obstacle.send_replace(Some(why));
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// Notes that work goes on.
+    fn clear_obstacle(&self) {
+        self.obstacle.send_if_modified(|obstacle| obstacle.take().is_some());
+    }
+
+    /// Removes what the store need not keep of a title that failed, once nobody adds to it any more.
+    async fn clear(&self, id: TitleId, code: ProblemCode) {
+        self.wait_until_idle(id).await;
+        if let Err(error) = clear_failed(&self.store, id, code).await {
             // The next start sweeps it.
             tracing::warn!(title = %id, %error, "objects of a failed title remain");
         }
-        self.forget(id);
     }
 
-    async fn finish_if_complete(&self, id: TitleId) {
-        let complete = self.board().job(id).is_some_and(|job| job.done().0 == job.plan.segments_total());
-        if complete {
-            match keep::finish(&self.catalogue, id, self.now_ms()).await {
-                Ok(()) => {
-                    tracing::info!(title = %id, "title ready");
-                    self.forget(id);
-                }
-                Err(error) => tracing::error!(title = %id, %error, "the title could not be finished"),
-            }
-        }
+    async fn wait_until_idle(&self, id: TitleId) {
+        let mut busy = self.busy.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = busy.wait_for(|busy| !busy.contains(&id)).await;
     }
 }
+
+/// Pause before what was not the work's own fault is tried again.
+const PAUSE: Duration = Duration::from_secs(2);

@@ -40,7 +40,6 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let code = match self {
             Self::Worker(Failure::TimedOut) => ProblemCode::SurveyTimedOut,
-            Self::Worker(Failure::OutOfMemory) => ProblemCode::BeyondLimits,
             Self::Store(store::Error::NotFound) => ProblemCode::SourceLost,
             _ => ProblemCode::WorkerFailed,
         };

@@ -11,9 +11,10 @@ use crate::title::{Generation, Plan, Problem, ProblemCode, TitleId, TrackKind};
 use crate::worker::protocol::MadeSegment;
 use crate::worker::{Failure, Worker};
 
-use super::board::{Job, Task, Work};
+use super::board::{Ending, Job, Task, Work};
 use super::keep::{self, keep};
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Error, Prepared, prepare};
+use super::setback::Setback;
 use super::{Metrics, Shared};
 
 /// Runs a slot until the scheduler stops.
@@ -91,11 +92,13 @@ impl Slot {
         let title = match &work {
             Work::Prepare(id) => *id,
             Work::Make(task) => task.title,
+            Work::End(id, _) => *id,
         };
         let _busy = Busy::mark(&self.shared, title);
         match work {
             Work::Prepare(id) => self.prepare(id).await,
             Work::Make(task) => self.make(task).await,
+            Work::End(id, ending) => self.end(id, ending).await,
         }
     }
 
@@ -113,9 +116,11 @@ impl Slot {
     }
 
     async fn settle(&mut self) {
-        if let Some(storing) = self.storing.take() {
+        // Only taken off once it has ended: whoever is stopped here waits for it again.
+        if let Some(storing) = &mut self.storing {
             // A panic in there is logged by the runtime; the segment is made again after the next start.
             let _ = storing.await;
+            self.storing = None;
         }
     }
 
@@ -128,26 +133,30 @@ impl Slot {
                 self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[]));
                 self.crew = Some(Crew::new(&self.shared, id, generation, plan, *worker));
             }
-            Prepared::Refused(problem) => self.shared.fail(id, problem).await,
-            Prepared::Failed(error) => {
-                tracing::warn!(title = %id, %error, "preparing a title failed");
-                let attempts = self.shared.board().prepare_failed(id);
-                if attempts >= self.shared.settings.attempts_max {
-                    self.shared.fail(id, error.problem()).await;
-                } else {
+            Prepared::Refused(problem) => self.shared.fail(id, problem),
+            Prepared::Failed(error) => match Setback::from(&error) {
+                Setback::Gone => self.shared.forget(id),
+                Setback::Passing => {
+                    self.shared.pause(id, error.to_string()).await;
+                    self.shared.board().prepare(id);
                     self.shared.work.notify_waiters();
                 }
-            }
+                Setback::Counted => {
+                    tracing::warn!(title = %id, %error, "preparing a title failed");
+                    let attempts = self.shared.board().prepare_failed(id);
+                    if attempts >= self.shared.settings.attempts_max {
+                        self.shared.fail(id, error.problem());
+                    } else {
+                        self.shared.work.notify_waiters();
+                    }
+                }
+            },
         }
     }
 
     async fn make(&mut self, task: Task) {
         let started = std::time::Instant::now();
-        let made = match self.crew_for(&task).await {
-            Ok(crew) => crew.worker.make(task.number, &task.tracks).await.map(|made| (made, Arc::clone(&crew.plan), crew.generation)),
-            Err(failure) => Err(failure),
-        };
-        match made {
+        match self.try_make(&task).await {
             Ok((made, plan, generation)) => {
                 self.shared.metrics.task_seconds.observe(started.elapsed().as_secs_f64());
                 // One at a time: a store that is slower than the encoders holds them back.
@@ -155,88 +164,129 @@ impl Slot {
                 let shared = Arc::clone(&self.shared);
                 let busy = Busy::mark(&self.shared, task.title);
                 self.storing = Some(tokio::spawn(async move {
-                    let counted = Counted::of(&made);
-                    let kept = keep(&shared.store, &shared.catalogue, task.title, generation, &plan, made, shared.now_ms()).await;
-                    if kept.is_ok() {
-                        counted.count(&shared.metrics);
-                    }
-                    settle_task(&shared, &task, kept).await;
+                    store(&shared, &task, generation, &plan, made).await;
                     drop(busy);
                 }));
             }
-            Err(failure) => {
+            Err(error) => {
                 self.crew = None;
-                self.shared.metrics.worker_failures.get_or_create(&[("outcome", failure.as_str())]).inc();
-                tracing::warn!(title = %task.title, segment = task.number.0, outcome = failure.as_str(), %failure, "making a segment failed");
-                give_up_or_retry(&self.shared, &task, &failure.to_string()).await;
+                if let Error::Worker(failure) = &error {
+                    self.shared.metrics.worker_failures.get_or_create(&[("outcome", failure.as_str())]).inc();
+                }
+                if matches!(error, Error::Store(store::Error::NotFound)) {
+                    // The source is gone, which no other attempt will change.
+                    self.shared.fail(task.title, error.problem());
+                } else {
+                    set_back(&self.shared, &task, Setback::from(&error), &error.to_string()).await;
+                }
             }
         }
     }
 
-    /// The worker that has the task's title open; another title's worker is ended.
-    async fn crew_for(&mut self, task: &Task) -> Result<&mut Crew, Failure> {
-        if self.crew.as_ref().is_none_or(|crew| crew.title != task.title) {
+    async fn try_make(&mut self, task: &Task) -> Result<(Vec<MadeSegment>, Arc<Plan>, Generation), Error> {
+        // Another title's worker is of no use.
+        if self.crew.as_ref().is_some_and(|crew| crew.title != task.title) {
             self.dismiss().await;
-            self.crew = Some(self.assemble(task.title).await?);
         }
-        self.crew.as_mut().ok_or(Failure::TimedOut)
+        let crew = match &mut self.crew {
+            Some(crew) => crew,
+            none => none.insert(assemble(&self.shared, task.title).await?),
+        };
+        let made = crew.worker.make(task.number, &task.tracks).await?;
+        Ok((made, Arc::clone(&crew.plan), crew.generation))
     }
 
-    async fn assemble(&self, title: TitleId) -> Result<Crew, Failure> {
-        let gone = |what: String| Failure::Rejected(Problem::with_detail(ProblemCode::SourceLost, what));
+    /// Records that a title's way is over, and tries again for as long as that cannot be recorded.
+    async fn end(&self, id: TitleId, ending: Ending) {
         let shared = &self.shared;
-        let (plan, generation) = {
-            let board = shared.board();
-            let job = board.job(title).ok_or_else(|| gone("the title is gone".into()))?;
-            (Arc::clone(&job.plan), job.generation)
+        let recorded = match &ending {
+            Ending::Finish => keep::finish(&shared.catalogue, id, shared.now_ms()).await,
+            Ending::Fail(problem) => shared.catalogue.fail(id, problem, shared.now_ms()).await.map(drop),
         };
-        let planned = shared.catalogue.plan(title, generation).await.map_err(|error| gone(error.to_string()))?;
-        let source = shared.store.open_file(Key::Source(title)).await.map_err(|error| gone(error.to_string()))?;
-        let mut worker = Worker::spawn(&shared.settings.worker, source)?;
-        let headers = worker.open(planned.facts, planned.plan).await?;
-        let same = planned.tracks.iter().map(|track| (track.track, &track.header)).eq(headers.iter().map(|(id, header)| (*id, header)));
-        if !same {
-            return Err(Failure::ProtocolError("the encoders changed their headers since the title was planned".into()));
+        match (recorded, ending) {
+            (Ok(()), Ending::Finish) => {
+                tracing::info!(title = %id, "title ready");
+                shared.forget(id);
+            }
+            (Ok(()), Ending::Fail(Problem { code, detail, .. })) => {
+                tracing::warn!(title = %id, code = code.as_str(), detail = detail.as_deref().unwrap_or(""), "title failed");
+                shared.forget(id);
+                // Another slot may still be storing what it has made of the title.
+                let shared = Arc::clone(shared);
+                tokio::spawn(async move { shared.clear(id, code).await });
+            }
+            (Err(error), ending) => match Setback::from(&error) {
+                Setback::Passing => {
+                    shared.pause(id, error.to_string()).await;
+                    shared.board().end(id, ending);
+                }
+                Setback::Gone => shared.forget(id),
+                Setback::Counted => {
+                    tracing::error!(title = %id, %error, "the end of a title could not be recorded");
+                    shared.forget(id);
+                }
+            },
         }
-        Ok(Crew::new(shared, title, generation, plan, worker))
     }
 }
 
-/// Notes what became of a task after its worker was done.
-async fn settle_task(shared: &Shared, task: &Task, kept: Result<(), keep::Error>) {
+/// A worker that has a title's plan open.
+async fn assemble(shared: &Shared, title: TitleId) -> Result<Crew, Error> {
+    let (plan, generation) = {
+        let board = shared.board();
+        let job = board.job(title).ok_or(catalogue::Error::NotFound("title"))?;
+        (Arc::clone(&job.plan), job.generation)
+    };
+    let planned = shared.catalogue.plan(title, generation).await?;
+    let source = shared.store.open_file(Key::Source(title)).await?;
+    let mut worker = Worker::spawn(&shared.settings.worker, source)?;
+    let headers = worker.open(planned.facts, planned.plan).await?;
+    let same = planned.tracks.iter().map(|track| (track.track, &track.header)).eq(headers.iter().map(|(id, header)| (*id, header)));
+    if !same {
+        return Err(Failure::ProtocolError("the encoders changed their headers since the title was planned".into()).into());
+    }
+    Ok(Crew::new(shared, title, generation, plan, worker))
+}
+
+/// Brings what was made of a task into the ledger, and notes what became of it.
+async fn store(shared: &Shared, task: &Task, generation: Generation, plan: &Arc<Plan>, made: Vec<MadeSegment>) {
+    let counted = Counted::of(&made);
+    let kept = match keep::ensure_room(&shared.store, &made, shared.settings.free_min_bytes).await {
+        Ok(()) => keep(&shared.store, &shared.catalogue, task.title, generation, plan, made, shared.now_ms()).await,
+        Err(error) => Err(error.into()),
+    };
     match kept {
         Ok(()) => {
+            counted.count(&shared.metrics);
+            shared.clear_obstacle();
             shared.board().made(task);
             shared.changes.send_modify(|count| *count += 1);
-            shared.finish_if_complete(task.title).await;
-        }
-        // The title was deleted meanwhile.
-        Err(keep::Error::Catalogue(catalogue::Error::NotFound(_))) => shared.forget(task.title),
-        Err(error @ (keep::Error::Store(store::Error::Full(_)) | keep::Error::Catalogue(catalogue::Error::Unavailable(_)))) => {
-            // Trying at once would spin; the segment stays open, and room or time may come.
-            tracing::error!(title = %task.title, segment = task.number.0, %error, "a segment could not be stored");
-            tokio::time::sleep(RETRY_STORAGE).await;
-            shared.board().failed_for_now(task);
             shared.work.notify_waiters();
         }
-        Err(error) => {
-            tracing::warn!(title = %task.title, segment = task.number.0, %error, "a segment could not be kept");
-            give_up_or_retry(shared, task, &error.to_string()).await;
-        }
+        Err(error) => set_back(shared, task, Setback::from(&error), &error.to_string()).await,
     }
 }
 
-/// Pause before storage that refused is tried again.
-const RETRY_STORAGE: std::time::Duration = std::time::Duration::from_secs(2);
-
-async fn give_up_or_retry(shared: &Shared, task: &Task, why: &str) {
-    let attempts = shared.board().failed(task);
-    if attempts >= shared.settings.attempts_max {
-        let detail = format!("segment {} failed {attempts} times: {why}", task.number);
-        shared.fail(task.title, Problem::with_detail(ProblemCode::WorkerFailed, detail)).await;
-    } else {
-        shared.work.notify_waiters();
+/// What becomes of a task that came to nothing.
+async fn set_back(shared: &Shared, task: &Task, setback: Setback, why: &str) {
+    match setback {
+        Setback::Gone => return shared.forget(task.title),
+        Setback::Passing => {
+            shared.pause(task.title, why.to_owned()).await;
+            shared.board().failed_for_now(task);
+        }
+        Setback::Counted => {
+            tracing::warn!(title = %task.title, segment = task.number.0, why, "a segment could not be made");
+            let attempts = shared.board().failed(task);
+            if attempts >= shared.settings.attempts_max {
+                let detail = format!("segment {} failed {attempts} times: {why}", task.number);
+                return shared.fail(task.title, Problem::with_detail(ProblemCode::WorkerFailed, detail));
+            }
+        }
     }
+    // Whoever waits for it asks again to have it made first.
+    shared.changes.send_modify(|count| *count += 1);
+    shared.work.notify_waiters();
 }
 
 /// What a task adds to the counters once it is in the ledger.

@@ -1,5 +1,7 @@
 //! Where log lines go and what they look like.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
@@ -46,6 +48,8 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
 /// [`LogError`] for a wrong filter, or when logging was started before.
 pub fn start(config: &Config) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&config.filter)?).with_writer(std::io::stderr);
+    // Colours are for people at a terminal; in a file they are noise.
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => lines.finish().try_init()?,
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,

@@ -1,6 +1,7 @@
 //! Integration tests: the real binaries, real files, real sockets. Each module says what belongs in it.
 
 mod clips;
+mod corpus;
 mod harness;
 mod outcomes;
 mod rendition;

@@ -75,7 +75,8 @@ async fn what_is_no_program_does_not_start() {
 async fn a_refusal_leaves_the_worker_of_use() {
     let film = clip("mp4", &["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=4", "-c:v", "libx264"]);
     let mut opened = Opened::new(&film, &quick_policy()).await.expect("opened");
-    for (number, track) in [(SegmentNumber(99), TrackId::video(0)), (SegmentNumber(0), TrackId::audio(3)), (SegmentNumber(0), TrackId::video(9))]
+    for (number, track) in
+        [(SegmentNumber(99), TrackId::video(0)), (SegmentNumber(0), TrackId::audio(3)), (SegmentNumber(0), TrackId::video(9))]
     {
         match opened.worker.make(number, &[track]).await {
             Err(Failure::Rejected(problem)) => assert_eq!(problem.code, ProblemCode::WorkerFailed),

@@ -99,7 +99,9 @@ async fn uploads_that_name_others_reach_none() {
         "<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\"><Period><AdaptationSet mimeType=\"video/mp2t\">\
          <Representation id=\"1\" bandwidth=\"1\"><BaseURL>http://{address}/canary.ts</BaseURL></Representation></AdaptationSet></Period></MPD>"
     );
-    let svg = format!("<svg xmlns=\"http://www.w3.org/2000/svg\"><image href=\"http://{address}/a.png\"/><image href=\"{folder}/canary.ts\"/></svg>");
+    let svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\"><image href=\"http://{address}/a.png\"/><image href=\"{folder}/canary.ts\"/></svg>"
+    );
     let master = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhttp://{address}/low.m3u8\n");
     let sdp = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 18998 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
     for (name, attack, code) in [
@@ -113,7 +115,11 @@ async fn uploads_that_name_others_reach_none() {
         ("picture.mp4", svg, ProblemCode::StillImage),
         // Binary in front, so that it is taken for no text and the demuxers get to see it.
         ("masked.ts", format!("\0\u{1}{}", playlist("canary.ts")), ProblemCode::NotMedia),
-        ("late.ts", format!("#EXTM3U\n\0\u{1}\n#EXT-X-TARGETDURATION:4\n#EXTINF:2,\ncanary.ts\nhttp://{address}/x.ts\n"), ProblemCode::NotMedia),
+        (
+            "late.ts",
+            format!("#EXTM3U\n\0\u{1}\n#EXT-X-TARGETDURATION:4\n#EXTINF:2,\ncanary.ts\nhttp://{address}/x.ts\n"),
+            ProblemCode::NotMedia,
+        ),
         ("masked.mkv", format!("ffconcat version 1.0\n\u{1}\nfile canary.ts\nfile http://{address}/x.ts\n"), ProblemCode::NotMedia),
     ] {
         match canary.lure(name, attack.as_bytes()).await {
@@ -128,7 +134,8 @@ async fn attacks_of_the_corpus_reach_nothing() {
     let Some(folder) = uploads() else { return };
     let canary = Canary::new();
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let attacks: Vec<_> = entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("attack_"))).collect();
+    let attacks: Vec<_> =
+        entries.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("attack_"))).collect();
     assert!(!attacks.is_empty(), "the folder has attack files");
     for path in attacks {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
@@ -227,6 +234,10 @@ async fn a_worker_dies_with_its_parent() {
     let worker = AsyncFd::new(pidfd_open(pid, PidfdFlags::empty()).expect("it runs")).expect("watched");
     parent.kill().expect("killed");
     parent.wait().expect("dead");
-    tokio::time::timeout(Duration::from_secs(10), worker.readable()).await.expect("the worker outlived its parent").expect("watched").retain_ready();
+    tokio::time::timeout(Duration::from_secs(10), worker.readable())
+        .await
+        .expect("the worker outlived its parent")
+        .expect("watched")
+        .retain_ready();
     drop(requests);
 }

@@ -135,14 +135,17 @@ async fn fills_are_bounded_in_number() {
         let (began, has_begun) = oneshot::channel();
         let (go, gone) = oneshot::channel::<()>();
         let cache = cache.clone();
-        fills.push((go, tokio::spawn(async move {
-            let filling = async move |_| {
-                began.send(()).expect("the test waits");
-                gone.await.expect("the test lets go");
-                Ok(object("late"))
-            };
-            cache.get_or_fill(key, filling).await.0
-        })));
+        fills.push((
+            go,
+            tokio::spawn(async move {
+                let filling = async move |_| {
+                    began.send(()).expect("the test waits");
+                    gone.await.expect("the test lets go");
+                    Ok(object("late"))
+                };
+                cache.get_or_fill(key, filling).await.0
+            }),
+        ));
         has_begun.await.expect("begun");
     }
     let (busy, _) = cache.get_or_fill(99, async |_| Ok(object("never"))).await;

@@ -76,12 +76,8 @@ pub trait Library: Send + Sync + 'static {
     fn multivariant(&self, title: TitleId) -> impl Future<Output = Result<Document, Miss>> + Send;
 
     /// The media playlist of a track.
-    fn media_playlist(
-        &self,
-        title: TitleId,
-        generation: Generation,
-        track: TrackId,
-    ) -> impl Future<Output = Result<Document, Miss>> + Send;
+    fn media_playlist(&self, title: TitleId, generation: Generation, track: TrackId)
+    -> impl Future<Output = Result<Document, Miss>> + Send;
 
     /// The init segment of a track, waiting until `deadline` for it to be known.
     fn init(

@@ -94,13 +94,7 @@ impl<L: Library> Delivery<L> {
         response
     }
 
-    async fn response(
-        &self,
-        method: &Method,
-        route: Option<Route>,
-        class: Class,
-        headers: &HeaderMap,
-    ) -> (Response<Full<Bytes>>, Outcome) {
+    async fn response(&self, method: &Method, route: Option<Route>, class: Class, headers: &HeaderMap) -> (Response<Full<Bytes>>, Outcome) {
         let head = method == Method::HEAD;
         if method == Method::OPTIONS {
             return (response::options(), Outcome::Options);

@@ -219,7 +219,9 @@ async fn head_equals_get_less_the_body() {
 async fn ranges() {
     let origin = Origin::usual().await;
     let path = origin.segment(SegmentNumber(0));
-    for (range, first, last) in [("bytes=0-9", 0, 9), ("bytes=-1", 99_999, 99_999), ("bytes=99990-1000000", 99_990, 99_999), ("bytes=-200000", 0, 99_999)] {
+    for (range, first, last) in
+        [("bytes=0-9", 0, 9), ("bytes=-1", 99_999, 99_999), ("bytes=99990-1000000", 99_990, 99_999), ("bytes=-200000", 0, 99_999)]
+    {
         let answer = origin.ask("GET", &path, &[("range", range)]).await;
         assert_eq!(answer.status, StatusCode::PARTIAL_CONTENT, "{range}");
         assert_eq!(answer.body, origin.fake.segment[first..=last], "{range}");
@@ -263,7 +265,8 @@ async fn conditions() {
 async fn methods() {
     let origin = Origin::usual().await;
     for path in [origin.multivariant(), "/nothing".to_owned()] {
-        let preflight = origin.ask("OPTIONS", &path, &[("origin", "https://player.example"), ("access-control-request-method", "GET")]).await;
+        let preflight =
+            origin.ask("OPTIONS", &path, &[("origin", "https://player.example"), ("access-control-request-method", "GET")]).await;
         assert_eq!((preflight.status, preflight.body.len()), (StatusCode::NO_CONTENT, 0));
         assert_eq!(preflight.field("allow"), Some("GET, HEAD, OPTIONS"));
         assert_eq!(preflight.field("access-control-allow-origin"), Some("*"));

@@ -63,7 +63,10 @@ impl AudioSurvey {
             discontinuity_count: 0,
         };
         let ticks_are_samples = time_base.num == 1 && time_base.den == sample_rate;
-        let length = if !has_doubled_rate(parameters) && !is_vorbis(parameters) && (is_pcm(parameters) || parameters.frame_size > 0 || ticks_are_samples) {
+        let length = if !has_doubled_rate(parameters)
+            && !is_vorbis(parameters)
+            && (is_pcm(parameters) || parameters.frame_size > 0 || ticks_are_samples)
+        {
             PacketLength::Told { at_end: Decoder::open(source, stream.index() as u32), last: VecDeque::new() }
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))

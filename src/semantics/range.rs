@@ -113,9 +113,9 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u64, |number, byte| {
-        byte.is_ascii_digit().then(|| number.saturating_mul(10).saturating_add(u64::from(byte - b'0')))
-    })
+    digits
+        .iter()
+        .try_fold(0_u64, |number, byte| byte.is_ascii_digit().then(|| number.saturating_mul(10).saturating_add(u64::from(byte - b'0'))))
 }
 
 /// Without the optional white space around it (RFC 9110 5.6.3).
@@ -178,9 +178,30 @@ mod tests {
     #[test]
     fn wrong_syntax_is_ignored() {
         for value in [
-            "", "bytes", "bytes=", "bytes=,", "bytes=-", "bytes=abc", "bytes=5-3", "bytes=--5", "bytes=-5-", "bytes=1-2-3", "bytes=0x0-0x9",
-            "bytes=1.5-3", "bytes=+1-3", "bytes=0-9;x=1", "bytes:0-9", "=0-9", "bytes 0-9", "bytes=0 - 9", "bytes==0-9", "bytes=0\u{2013}9",
-            "bytes=0-9/100", "bytes=0-9,abc", "bytes=abc,0-9", "bytes=600-,abc",
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=-",
+            "bytes=abc",
+            "bytes=5-3",
+            "bytes=--5",
+            "bytes=-5-",
+            "bytes=1-2-3",
+            "bytes=0x0-0x9",
+            "bytes=1.5-3",
+            "bytes=+1-3",
+            "bytes=0-9;x=1",
+            "bytes:0-9",
+            "=0-9",
+            "bytes 0-9",
+            "bytes=0 - 9",
+            "bytes==0-9",
+            "bytes=0\u{2013}9",
+            "bytes=0-9/100",
+            "bytes=0-9,abc",
+            "bytes=abc,0-9",
+            "bytes=600-,abc",
         ] {
             assert_eq!(select(value.as_bytes(), 500), Selection::All, "{value}");
         }

@@ -75,10 +75,9 @@ impl Route {
     /// The title it belongs to.
     pub fn title(&self) -> TitleId {
         match *self {
-            Self::Multivariant { title }
-            | Self::MediaPlaylist { title, .. }
-            | Self::Init { title, .. }
-            | Self::Segment { title, .. } => title,
+            Self::Multivariant { title } | Self::MediaPlaylist { title, .. } | Self::Init { title, .. } | Self::Segment { title, .. } => {
+                title
+            }
         }
     }
 }
@@ -138,11 +137,40 @@ mod tests {
     fn other_spellings_are_nothing() {
         let id = title();
         for path in [
-            "", "/", "*", "/t", "/t/", "/t//main.m3u8", "/t/../main.m3u8", "//t/ID/main.m3u8", "/t/ID", "/t/ID/", "/t/ID/main.m3u8/",
-            "/t/ID/main.m3u", "/t/ID/Main.m3u8", "/t/ID/%6dain.m3u8", "/t/ID/main.m3u8%00", "/t/ID/./main.m3u8", "/t/ID/1/v0", "/t/ID/1/v0/",
-            "/t/ID/01/v0/init.mp4", "/t/ID/0/v0/init.mp4", "/t/ID/+1/v0/init.mp4", "/t/ID/1/v00/init.mp4", "/t/ID/1/V0/init.mp4",
-            "/t/ID/1//init.mp4", "/t/ID/1/v0/01.m4s", "/t/ID/1/v0/00.m4s", "/t/ID/1/v0/.m4s", "/t/ID/1/v0/-1.m4s", "/t/ID/1/v0/+1.m4s",
-            "/t/ID/1/v0/4294967296.m4s", "/t/ID/1/v0/1.m4s/", "/t/ID/1/v0/1.mp4", "/t/ID/1/v0/\u{661}.m4s", "/t/ID/1/v0/../v0/1.m4s",
+            "",
+            "/",
+            "*",
+            "/t",
+            "/t/",
+            "/t//main.m3u8",
+            "/t/../main.m3u8",
+            "//t/ID/main.m3u8",
+            "/t/ID",
+            "/t/ID/",
+            "/t/ID/main.m3u8/",
+            "/t/ID/main.m3u",
+            "/t/ID/Main.m3u8",
+            "/t/ID/%6dain.m3u8",
+            "/t/ID/main.m3u8%00",
+            "/t/ID/./main.m3u8",
+            "/t/ID/1/v0",
+            "/t/ID/1/v0/",
+            "/t/ID/01/v0/init.mp4",
+            "/t/ID/0/v0/init.mp4",
+            "/t/ID/+1/v0/init.mp4",
+            "/t/ID/1/v00/init.mp4",
+            "/t/ID/1/V0/init.mp4",
+            "/t/ID/1//init.mp4",
+            "/t/ID/1/v0/01.m4s",
+            "/t/ID/1/v0/00.m4s",
+            "/t/ID/1/v0/.m4s",
+            "/t/ID/1/v0/-1.m4s",
+            "/t/ID/1/v0/+1.m4s",
+            "/t/ID/1/v0/4294967296.m4s",
+            "/t/ID/1/v0/1.m4s/",
+            "/t/ID/1/v0/1.mp4",
+            "/t/ID/1/v0/\u{661}.m4s",
+            "/t/ID/1/v0/../v0/1.m4s",
             "/t/ID/4294967296/v0/init.mp4",
         ] {
             assert_eq!(Route::parse(&path.replace("ID", &id.to_string())), None, "{path}");

@@ -2,6 +2,7 @@
 //! real uploads that the environment may name.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 /// The clip that `ffmpeg` makes with `arguments` (without the output), in a file that ends with `.extension`.
 pub fn clip(extension: &str, arguments: &[&str]) -> PathBuf {
-    let name = name_of(&arguments.join("\0"));
+    let name = name_of(arguments.join("\0"));
     let path = folder().join(format!("{name}.{extension}"));
     if !path.exists() {
         // Other tests, even in other processes, may make the same clip now; whole files only get the final name.
@@ -26,7 +27,7 @@ pub fn file(extension: &str, bytes: &[u8]) -> PathBuf {
     let path = folder().join(format!("{}.{extension}", name_of(bytes)));
     if !path.exists() {
         let mut growing = tempfile::NamedTempFile::new_in(folder()).expect("a temporary file");
-        std::io::Write::write_all(&mut growing, bytes).expect("written");
+        growing.write_all(bytes).expect("written");
         growing.persist(&path).expect("kept");
     }
     path
@@ -36,7 +37,8 @@ pub fn file(extension: &str, bytes: &[u8]) -> PathBuf {
 pub fn uploads() -> Option<PathBuf> {
     let folder = std::env::var_os("HEADWATER_TEST_MEDIA").map(PathBuf::from);
     if folder.is_none() {
-        println!("skipped: HEADWATER_TEST_MEDIA names no folder of uploads");
+        // Past the test runner, which keeps to itself what passing tests print.
+        let _ = writeln!(std::io::stderr(), "skipped: HEADWATER_TEST_MEDIA names no folder of uploads");
     }
     folder
 }

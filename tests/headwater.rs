@@ -5,10 +5,11 @@
 mod architecture;
 mod browser;
 mod clips;
+mod corpus;
 mod crash;
 mod harness;
-mod outcomes;
 mod journey;
+mod outcomes;
 mod player;
 mod rendition;
 mod sandbox;

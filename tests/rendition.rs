@@ -9,11 +9,12 @@ use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, Plan, SegmentNumber
 use headwater::worker::protocol::MadeSegment;
 use tempfile::NamedTempFile;
 
-use crate::clips::ffmpeg;
 use crate::harness::Opened;
 
-/// Side of the small pictures that [`Rendition::luma`] gives.
-const SIDE: usize = 16;
+/// Side of the small pictures that [`Rendition::pictures`] gives.
+pub const SIDE: usize = 16;
+/// The filters that make them.
+pub const SHRINK: &str = "scale=16:16:flags=area,format=gray";
 
 /// A whole rendition, or some segments of it, as one file.
 pub struct Rendition {
@@ -39,7 +40,7 @@ impl Rendition {
         self.prove_packets(plan);
         match track.kind {
             TrackKind::Video => assert_eq!(self.luma().len() as u64, plan.timeline.frame_count(), "{track}: frames"),
-            TrackKind::Audio => assert_eq!(self.sound(1).len() as u64, sound_length(plan), "{track}: samples"),
+            TrackKind::Audio => assert_eq!(self.sound().len() as u64, sound_length(plan), "{track}: samples"),
         }
     }
 
@@ -76,20 +77,25 @@ impl Rendition {
         }
     }
 
-    /// Every picture, shrunk to its mean brightness.
-    pub fn luma(&self) -> Vec<f32> {
-        let filter = format!("scale={SIDE}:{SIDE}:flags=area,format=gray");
-        let bytes = self.decode(&["-fps_mode", "passthrough", "-vf", &filter, "-f", "rawvideo"]);
+    /// Every picture in grey, shrunk to [`SIDE`] by [`SIDE`].
+    pub fn pictures(&self) -> Vec<Vec<u8>> {
+        let bytes = self.decode(&["-fps_mode", "passthrough", "-vf", SHRINK, "-f", "rawvideo"]);
         assert_eq!(bytes.len() % (SIDE * SIDE), 0);
-        bytes.chunks_exact(SIDE * SIDE).map(|picture| picture.iter().map(|pixel| f32::from(*pixel)).sum::<f32>() / 256.0).collect()
+        bytes.chunks_exact(SIDE * SIDE).map(<[u8]>::to_vec).collect()
     }
 
-    /// Every sample of the first of `channels` channels.
-    pub fn sound(&self, channels: usize) -> Vec<f32> {
+    /// The mean brightness of every picture.
+    pub fn luma(&self) -> Vec<f32> {
+        let mean = |picture: &Vec<u8>| picture.iter().map(|pixel| f32::from(*pixel)).sum::<f32>() / (SIDE * SIDE) as f32;
+        self.pictures().iter().map(mean).collect()
+    }
+
+    /// Every sample of the left channel.
+    pub fn sound(&self) -> Vec<f32> {
         let bytes = self.decode(&["-f", "f32le"]);
         assert_eq!(bytes.len() % 8, 0);
         let samples = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-        samples.skip(channels.saturating_sub(1).min(1)).step_by(2).collect()
+        samples.step_by(2).collect()
     }
 
     fn decode(&self, output: &[&str]) -> Vec<u8> {
@@ -119,11 +125,4 @@ pub fn first_of(plan: &Plan, track: TrackId, number: SegmentNumber) -> u64 {
         TrackKind::Video => plan.timeline.frames(number).expect("a segment").start,
         TrackKind::Audio => plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("a segment").start,
     }
-}
-
-/// The sound of a file as `ffmpeg` reads it, in mono at 48 kHz.
-pub fn sound_of(path: &std::path::Path) -> Vec<f32> {
-    let path = path.to_str().expect("a path in UTF-8");
-    let out = ffmpeg(&["-i", path, "-map", "0:a:0", "-ac", "1", "-ar", "48000", "-f", "f32le", "-"]).output().expect("ffmpeg");
-    out.stdout.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
 }

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use headwater::title::{ProblemCode, TrackId};
 use headwater::worker::protocol::{Reply, Request, read_message, write_message};
 use headwater::worker::{Failure, Worker};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
-use tokio::io::unix::AsyncFd;
 
 use crate::clips::{clip, ffmpeg, uploads};
 use crate::harness::{Opened, quick_policy, worker_settings};
@@ -172,7 +172,7 @@ async fn a_movie_with_its_samples_elsewhere() {
         upload.as_file().write_all(&movie).expect("written");
         let mut opened = Opened::new(upload.path(), &quick_policy()).await.expect("opened");
         let made = opened.make_all().await;
-        let sound = Rendition::new(&opened, TrackId::audio(0), &made[&TrackId::audio(0)]).sound(2);
+        let sound = Rendition::new(&opened, TrackId::audio(0), &made[&TrackId::audio(0)]).sound();
         assert!(sound.iter().all(|sample| sample.abs() < 0.01), "{name}: the other file is heard");
     }
 }
@@ -211,8 +211,8 @@ fn with_reference(film: &[u8], entry: &[u8]) -> Vec<u8> {
     out
 }
 
-#[tokio::test]
-async fn a_worker_dies_with_its_parent() {
+#[test]
+fn a_worker_dies_with_its_parent() {
     let film = clip("mp4", &["-f", "lavfi", "-i", "testsrc2=s=128x96:r=25:d=2", "-c:v", "libx264"]);
     // The shell is the parent; the pipes are ours and stay open, so nothing but the parent's death can end the worker.
     let script = "exec 3<\"$1\" 4<&0; \"$2\" --memory-max 4294967296 <&4 & echo $! >&2; wait";
@@ -231,13 +231,11 @@ async fn a_worker_dies_with_its_parent() {
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(parent.stderr.take().expect("a pipe")), &mut line).expect("a line");
     let pid = Pid::from_raw(line.trim().parse().expect("a number")).expect("a process");
-    let worker = AsyncFd::new(pidfd_open(pid, PidfdFlags::empty()).expect("it runs")).expect("watched");
+    let worker = pidfd_open(pid, PidfdFlags::empty()).expect("it runs");
     parent.kill().expect("killed");
     parent.wait().expect("dead");
-    tokio::time::timeout(Duration::from_secs(10), worker.readable())
-        .await
-        .expect("the worker outlived its parent")
-        .expect("watched")
-        .retain_ready();
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&worker, PollFlags::IN)], Some(&patience)).expect("watched");
+    assert_eq!(ended, 1, "the worker outlived its parent");
     drop(requests);
 }

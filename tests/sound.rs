@@ -71,7 +71,7 @@ async fn heard(upload: &Path) -> (Opened, Vec<f32>) {
     let made = opened.make_all().await.remove(&TrackId::audio(0)).expect("sound");
     let concealed: u64 = made.iter().map(|segment| segment.concealed).sum();
     assert_eq!(concealed, 0, "{}: samples concealed", upload.display());
-    let sound = Rendition::new(&opened, TrackId::audio(0), &made).sound(2);
+    let sound = Rendition::new(&opened, TrackId::audio(0), &made).sound();
     assert_eq!(sound.len() as u64, sound_length(&opened.plan));
     (opened, sound)
 }
@@ -201,7 +201,7 @@ async fn find(opened: &mut Opened, expected: f64, beep: impl Fn(f64) -> f64) -> 
     let number = opened.plan.timeline.segments().filter(|number| of(number) <= frame).last().expect("a segment");
     let first = of(&number);
     let made = opened.worker.make(number, &[TrackId::audio(0)]).await.expect("made");
-    let sound = Rendition::new(opened, TrackId::audio(0), &made).sound(2);
+    let sound = Rendition::new(opened, TrackId::audio(0), &made).sound();
     let shape: Vec<f64> = (0..(0.03 * rate) as usize).map(|index| beep(index as f64 / rate)).collect();
     let likeness = |at: usize| shape.iter().zip(&sound[at..]).map(|(a, b)| a * f64::from(*b)).sum::<f64>();
     let best = (0..sound.len() - shape.len()).max_by(|a, b| likeness(*a).total_cmp(&likeness(*b))).expect("a place");

@@ -52,7 +52,7 @@ async fn check(what: &str, upload: PathBuf) {
     let rendition = |track: TrackId| Rendition::new(&opened, track, &made[&track]);
     let frame_rate = opened.plan.timeline.frame_rate().as_f64();
     let flashes = rises(&rendition(TrackId::video(0)).luma(), frame_rate, 128.0);
-    let beeps = rises(&rendition(TrackId::audio(0)).sound(2), f64::from(AUDIO_SAMPLE_RATE), 0.2);
+    let beeps = rises(&rendition(TrackId::audio(0)).sound(), f64::from(AUDIO_SAMPLE_RATE), 0.2);
     println!("{what}: flashes {flashes:.3?}, beeps {beeps:.3?}");
     assert_eq!((flashes.len(), beeps.len()), (MOMENTS.len(), MOMENTS.len()), "{what}");
     for ((flash, beep), moment) in flashes.iter().zip(&beeps).zip(MOMENTS) {

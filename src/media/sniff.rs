@@ -33,6 +33,16 @@ pub fn sniff(file: &File) -> io::Result<Option<Problem>> {
     Ok(None)
 }
 
+/// Whether the file begins as a medium of a common kind does, so that one which cannot be opened is damaged rather than
+/// something else.
+pub fn begins_like_media(file: &File) -> bool {
+    let mut head = [0; 16];
+    let Ok(16) = file.read_at(&mut head, 0) else { return false };
+    let starts: [&[u8]; 6] = [b"\x1aE\xdf\xa3", b"OggS", b"fLaC", b"FLV\x01", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"\0\0\x01\xba"];
+    let riff = head.starts_with(b"RIFF") && matches!(&head[8..12], b"AVI " | b"WAVE");
+    looks_like_boxes(&head) || riff || starts.iter().any(|magic| head.starts_with(magic))
+}
+
 /// Length of an open file in bytes.
 ///
 /// # Errors

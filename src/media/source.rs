@@ -125,18 +125,22 @@ impl Source {
     }
 
     /// Goes to the packet of `stream` with presentation (or, lacking one, decoding) time `pts` and returns it; absent when
-    /// no such packet can be found. Tries the demuxer's index, then the byte offset, then reading from the start.
+    /// no such packet can be found. Tries the demuxer's index and the byte offset, then reads from the start.
     pub fn find_packet(&mut self, stream: u32, pts: i64, position: Option<u64>) -> Option<ffmpeg::Packet> {
-        let attempts: [Box<dyn Fn(&mut Self) -> bool>; 3] = [
-            Box::new(|source| source.seek(stream as i32, pts, ffi::AVSEEK_FLAG_BACKWARD)),
-            Box::new(|source| match position {
-                Some(position) => source.seek(-1, position as i64, ffi::AVSEEK_FLAG_BYTE),
-                None => false,
-            }),
-            Box::new(|source| source.rewind()),
-        ];
-        for attempt in attempts {
-            if !attempt(self) {
+        // MPEG's streams have no index: a search by time takes many reads and often ends behind a picture that is shown
+        // later than others. A place in bytes is as good as the packet.
+        let ways = match self.input.format().name() {
+            "mpegts" | "mpeg" => [Way::Bytes, Way::Time, Way::Start],
+            _ => [Way::Time, Way::Bytes, Way::Start],
+        };
+        for way in ways {
+            let there = match (way, position) {
+                (Way::Time, _) => self.seek(stream as i32, pts, ffi::AVSEEK_FLAG_BACKWARD),
+                (Way::Bytes, Some(position)) => self.seek(-1, position as i64, ffi::AVSEEK_FLAG_BYTE),
+                (Way::Bytes, None) => false,
+                (Way::Start, _) => self.rewind(),
+            };
+            if !there {
                 continue;
             }
             while let Some(packet) = self.read() {
@@ -182,6 +186,14 @@ impl Source {
     fn is_kept(&self, index: u32) -> bool {
         self.input.stream(index as usize).is_some_and(|stream| stream.discard() != ffmpeg::Discard::All)
     }
+}
+
+/// How to get to a packet.
+#[derive(Clone, Copy)]
+enum Way {
+    Time,
+    Bytes,
+    Start,
 }
 
 /// Reads the descriptor by offset, so that several sources can share it.

@@ -11,7 +11,7 @@ use headwater::title::{OtherStream, Problem, ProblemCode, SourceFacts, StreamFac
 
 use super::decoder::{Decoder, Step};
 use super::pulse::Pulse;
-use super::sniff::sniff;
+use super::sniff::{begins_like_media, sniff};
 use super::source::Source;
 use super::stream_facts;
 use super::survey_audio::AudioSurvey;
@@ -30,7 +30,10 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
         Ok(Some(problem)) => return Err(problem),
         Err(error) => return Err(Problem::with_detail(ProblemCode::SourceLost, error.to_string())),
     }
-    let mut source = Source::open(Arc::clone(file), pulse.clone())?;
+    let mut source = Source::open(Arc::clone(file), pulse.clone()).map_err(|problem| match problem.code {
+        ProblemCode::NotMedia if begins_like_media(file) => Problem::with_detail(ProblemCode::Corrupt, "no demuxer can open it"),
+        _ => problem,
+    })?;
     let mut streams: Vec<Stream> = (0..source.input().nb_streams()).map(|index| Stream::begin(&source, index)).collect();
     let mut encrypted = false;
     while let Some(packet) = source.read() {

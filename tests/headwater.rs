@@ -4,11 +4,14 @@
 
 mod architecture;
 mod browser;
+mod capacity;
 mod clips;
+mod commands;
 mod crash;
 mod harness;
 mod journey;
 mod player;
+mod refusals;
 mod rendition;
 mod segments;
 mod server;

@@ -4,13 +4,16 @@
 
 mod architecture;
 mod browser;
+mod capacity;
 mod clips;
 mod corpus;
+mod commands;
 mod crash;
 mod harness;
 mod journey;
 mod outcomes;
 mod player;
+mod refusals;
 mod rendition;
 mod sandbox;
 mod segments;

@@ -8,6 +8,7 @@ mod backend;
 mod error;
 mod events;
 mod guard;
+mod linger;
 mod openapi;
 mod pacing;
 mod request;

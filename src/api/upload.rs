@@ -7,6 +7,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, StatusCode, header};
 
 use super::error::{ApiError, ErrorCode, ProblemDetails};
+use super::linger::LingeringBody;
 use super::request::{Query, refuse_encoding, title_name};
 use super::title::Title;
 use super::{Api, Base};
@@ -25,14 +26,15 @@ use super::{Api, Base};
     )
 )]
 pub(super) async fn create(State(api): State<Api>, base: Base, request: Request) -> Result<Response, ApiError> {
-    let query = Query::parse(request.uri().query(), &["name"])?;
+    let (head, body) = request.into_parts();
+    let declared_bytes = http_body::Body::size_hint(&body).exact();
+    let body = LingeringBody::new(body, head.headers.contains_key(header::EXPECT));
+    let query = Query::parse(head.uri.query(), &["name"])?;
     let name = query.text("name").ok_or_else(|| ApiError::new(ErrorCode::InvalidName, "The name is missing: add ?name= to the path."))?;
     let name = title_name(name)?;
-    refuse_form(request.headers())?;
-    refuse_encoding(request.headers())?;
-    let body = request.into_body();
-    let declared_bytes = http_body::Body::size_hint(&body).exact();
-    let body = body.into_data_stream().map_err(BoxError::from).boxed();
+    refuse_form(&head.headers)?;
+    refuse_encoding(&head.headers)?;
+    let body = body.map_err(BoxError::from).boxed();
     let record = api.backend.receive(name, declared_bytes, body).await?;
     let location = format!("/api/v1/titles/{}", record.id);
     let title: Title = api.title(&record, &base).await?;

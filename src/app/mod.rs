@@ -37,16 +37,21 @@ impl Engine for App {
         out: &Path,
         progress: &mut (dyn FnMut(TranscodeProgress) + Send),
     ) -> anyhow::Result<Transcoded> {
-        block_on(async {
+        transcode::ensure_empty(out)?;
+        let runtime = runtime()?;
+        let made = runtime.block_on(async {
             let asked_to_stop = stop_signal()?;
             tokio::select! {
                 made = transcode::transcode(&config, file, out, progress) => made,
-                () = asked_to_stop => {
-                    transcode::clear(out);
-                    anyhow::bail!("interrupted; nothing was kept")
-                }
+                () = asked_to_stop => anyhow::bail!("interrupted; nothing was kept"),
             }
-        })
+        });
+        // With the runtime ends whatever was still writing into the directory.
+        drop(runtime);
+        if made.is_err() {
+            transcode::clear(out)?;
+        }
+        made
     }
 
     fn check(&self, config: Config) -> anyhow::Result<Vec<String>> {
@@ -55,7 +60,11 @@ impl Engine for App {
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    runtime()?.block_on(work)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// Ends at the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
 
@@ -55,8 +56,10 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
-    let public = Listener::bind("public", config.public.listen).await?;
-    let admin = Listener::bind("admin", config.admin.listen).await?;
+    let public = Listener::bind("public", config.public.listen).await;
+    let public = public.with_context(|| format!("cannot listen on server.listen, {}", config.public.listen))?;
+    let admin = Listener::bind("admin", config.admin.listen).await;
+    let admin = admin.with_context(|| format!("cannot listen on admin.listen, {}", config.admin.listen))?;
     ingest.recover().await?;
     let mut follower = Follower::new(catalogue.clone(), Arc::clone(&shelf), delivery.clone());
     follower.catch_up().await?;

@@ -1,9 +1,10 @@
 //! `headwater transcode`: the same engine without a server. The result is a directory that any web server can serve.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tokio_util::io::ReaderStream;
 
 use super::data::DataDir;
@@ -22,10 +23,24 @@ use crate::title::{TitleId, TitleState};
 /// Where the work is done inside the output directory; gone at the end.
 const WORKING: &str = ".headwater-working";
 
+/// Makes sure that what is made does not mix with what is there.
+///
+/// # Errors
+/// When `out` is anything but an empty directory or nothing.
+pub fn ensure_empty(out: &Path) -> anyhow::Result<()> {
+    match std::fs::read_dir(out) {
+        Ok(mut entries) => ensure!(entries.next().is_none(), "{} is not empty: choose a new directory", out.display()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot use {}", out.display())),
+    }
+    Ok(())
+}
+
 /// Transcodes `file` into the directory `out`, which must not exist or be empty.
 ///
 /// # Errors
-/// When the file cannot become a title (with the reason), or something cannot be written. The directory is then as before.
+/// When the file cannot become a title (with the reason), or something cannot be written. [`clear`] the directory then, once
+/// nobody writes into it any more.
 pub async fn transcode(
     config: &Config,
     file: &Path,
@@ -33,22 +48,20 @@ pub async fn transcode(
     progress: &mut (dyn FnMut(TranscodeProgress) + Send),
 ) -> anyhow::Result<Transcoded> {
     let source = tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
-    if out.is_dir() && std::fs::read_dir(out)?.next().is_some() {
-        bail!("{} is not empty: choose a new directory", out.display());
-    }
-    let made = run(config, source, out, &out.join(WORKING), progress).await;
-    match &made {
-        Ok(_) => std::fs::remove_dir_all(out.join(WORKING)).context("the working directory remains")?,
-        Err(_) => clear(out),
-    }
-    made
+    let made = run(config, source, out, &out.join(WORKING), progress).await?;
+    std::fs::remove_dir_all(out.join(WORKING)).context("the working directory remains")?;
+    Ok(made)
 }
 
 /// Takes away what an unfinished transcode wrote into `out`.
-pub fn clear(out: &Path) {
+///
+/// # Errors
+/// When something of it remains.
+pub fn clear(out: &Path) -> anyhow::Result<()> {
     // It was absent or empty before, so everything in it is ours.
-    if let Err(error) = std::fs::remove_dir_all(out) {
-        tracing::warn!(out = %out.display(), %error, "the output directory remains");
+    match std::fs::remove_dir_all(out) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).with_context(|| format!("{} remains", out.display())),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ mod architecture;
 mod browser;
 mod clips;
 mod harness;
+mod readme;
 mod rendition;
 mod segments;
 mod sound;

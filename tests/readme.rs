@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use headwater::semantics::freshness::{Freshness, multivariant_cache_control};
+use headwater::semantics::{Freshness, multivariant_cache_control};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
@@ -44,7 +44,7 @@ const COMMANDS: &[(&str, Try)] = &[
     ("curl -I http://127.0.0.1:8080/t/TITLE/main.m3u8", Try::Prints(&["200 OK", "etag: \"", "cache-control: public, max-age=5,"])),
     (
         "curl --fail-with-body -X POST -T film.mp4 'http://127.0.0.1:8081/api/v1/titles?name=film.mp4'",
-        Try::Prints(&["\"name\":\"film.mp4\"", "\"state\":\"surveying\""]),
+        Try::Prints(&["\"name\":\"film.mp4\"", "\"problem\":null"]),
     ),
     ("curl --fail-with-body http://127.0.0.1:8081/api/v1/titles/TITLE", Try::Prints(&["\"id\":\"TITLE\"", "\"playable\":true"])),
     ("headwater titles delete TITLE", Try::Prints(&[])),

@@ -1,6 +1,7 @@
 # Headwater's workshop. `make` alone lists what there is.
 #
 #   PORT, ADMIN_PORT   where `make demo` listens (8080, 8081; 0 takes a free one)
+#   WATCH_PORT         where `make demo` serves its watch page, on 127.0.0.1 (a free one)
 #   DATA               keeps what `make demo` makes in this folder; else it is thrown away
 #   ONCE=1             `make demo` checks playback over HTTP and ends
 #   TESTS              which tests `make test` runs, by a part of their names; all when empty
@@ -9,10 +10,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-build build test lint demo bench fuzz clean
+.PHONY: help setup setup-build setup-demo build test lint demo bench fuzz clean
 
 PORT ?= 8080
 ADMIN_PORT ?= 8081
+WATCH_PORT ?= 0
 DATA ?=
 ONCE ?=
 TESTS ?=
@@ -26,6 +28,10 @@ setup: ## installs what building and testing need and this machine lacks
 
 setup-build:
 	@.ci/setup.sh build
+
+# Without npm there is no watch page, and still a demo.
+setup-demo:
+	@.ci/setup.sh demo || echo "the demo goes on without its watch page"
 
 build: setup-build ## builds both programs for use, into target/release
 	cargo build --release --locked
@@ -49,8 +55,8 @@ lint: setup ## checks format, clippy, licences and sources of dependencies, shel
 		echo "shellcheck: skipped, it is not here"; \
 	fi
 
-demo: build ## serves a shipped film from upload to playback until Ctrl-C; ONCE=1 checks it and ends
-	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 .ci/demo.py
+demo: build setup-demo ## serves a shipped film, from upload to a page to watch it on, until Ctrl-C; ONCE=1 checks it and ends
+	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' WATCH_PORT='$(WATCH_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 .ci/demo.py
 
 bench: build ## runs the benches against other programs, once there are some
 	@if [ -x benches/run ]; then benches/run; else echo "there are no benches yet: they come with a later issue"; fi

@@ -17,9 +17,12 @@ import urllib.request
 from pathlib import Path
 
 from playback import Fault, verify
+from watch import NoPage, WatchPage
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "media/samples/bunny.mp4"
+# The film's licence asks for it: see media/samples/README.md.
+CREDIT = "Big Buck Bunny © 2008 Blender Foundation, www.bigbuckbunny.org, licensed under CC BY 3.0; cut."
 START_S = 30
 PLAYABLE_S = 120
 STOP_S = 45
@@ -90,6 +93,14 @@ def newest_title(admin):
     return titles[0]
 
 
+def watch_page(number, title, look):
+    """The page, or None with the reason why there is none."""
+    try:
+        return WatchPage(number, title, CREDIT, look), None
+    except NoPage as reason:
+        return None, str(reason)
+
+
 def stop(server):
     if server.poll() is None:
         server.send_signal(signal.SIGTERM)
@@ -102,9 +113,10 @@ def stop(server):
 
 
 def show(data):
-    listen, admin = port("PORT"), port("ADMIN_PORT")
+    listen, admin, watch = port("PORT"), port("ADMIN_PORT"), port("WATCH_PORT")
     require_free("PORT", listen)
     require_free("ADMIN_PORT", admin)
+    page = None
     run = data / "run.json"
     # What an earlier server left would be mistaken for this one's.
     run.unlink(missing_ok=True)
@@ -119,14 +131,19 @@ def show(data):
             raise Failed("the upload failed")
         title = wait_for("playable", PLAYABLE_S, server, lambda: (t := newest_title(admin))["playable"] and t)
         url = title["playback"]["hls"]
-        print(f"\n  playback  {url}\n  console   http://{admin}/\n", flush=True)
+        page, why_not = watch_page(watch, title, lambda: newest_title(admin))
+        print(f"\n  watch     {page.url if page else f'no page ({why_not})'}\n  playback  {url}\n  console   http://{admin}/\n", flush=True)
         if os.environ.get("ONCE"):
             print(f"  {verify(url)}", flush=True)
+            if page:
+                print(f"  {page.verify(Fault)}", flush=True)
         else:
             print("  serving until Ctrl-C", flush=True)
             code = server.wait()
             raise Failed(f"the server ended with {code}")
     finally:
+        if page:
+            page.close()
         stop(server)
 
 

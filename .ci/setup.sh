@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks for the parts named, and nothing else: Debian 12, Ubuntu 24.04 and their kin.
 #
-#   .ci/setup.sh [build] [test] [lint]       all three when none is named
+#   .ci/setup.sh [build] [test] [lint] [demo]       the first three when none is named; test has all of demo in it
 #
 # Looks first; when nothing is missing it takes well under a second and needs neither root nor network.
 set -euo pipefail
@@ -14,7 +14,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 wants() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 parts="$*"
 for part in "$@"; do
-  case "$part" in build | test | lint) ;; *) die "unknown part '$part'; there are: build test lint" ;; esac
+  case "$part" in build | test | lint | demo) ;; *) die "unknown part '$part'; there are: build test lint demo" ;; esac
 done
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -36,9 +36,10 @@ browser() {
   return 1
 }
 node_is_new_enough() { has node && has npm && node -e 'process.exit(+process.versions.node.split(".")[0] >= 18 ? 0 : 1)'; }
+wants_npm() { wants test || wants demo; }
+if wants_npm && ! node_is_new_enough; then packages+=(nodejs npm); fi
 if wants test; then
   packages+=(ffmpeg curl)
-  node_is_new_enough || packages+=(nodejs npm)
   if ! browser; then
     # Ubuntu's chromium is a snap behind a package of another name.
     if grep -qs '^ID=ubuntu' /etc/os-release; then packages+=(chromium-browser); else packages+=(chromium); fi
@@ -81,9 +82,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 browser_tests=tests/browser
-if wants test && [ ! "$browser_tests/node_modules/.package-lock.json" -nt "$browser_tests/package-lock.json" ]; then
-  node_is_new_enough || die "node 18 or newer is needed for the browser tests, $(node --version 2>/dev/null || echo none) is here"
-  say "installing the browser tests' npm packages"
+if wants_npm && [ ! "$browser_tests/node_modules/.package-lock.json" -nt "$browser_tests/package-lock.json" ]; then
+  node_is_new_enough || die "node 18 or newer is needed to play in a browser, $(node --version 2>/dev/null || echo none) is here"
+  say "installing hls.js and what the browser tests need from npm"
   (cd "$browser_tests" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
 fi
 

@@ -13,7 +13,7 @@ mod pacing;
 mod request;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod title;
 mod titles;
 mod upload;

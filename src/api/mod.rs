@@ -11,6 +11,7 @@ mod guard;
 mod openapi;
 mod pacing;
 mod request;
+mod source;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -12,9 +12,10 @@ mod linger;
 mod openapi;
 mod pacing;
 mod request;
+mod source;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod title;
 mod titles;
 mod upload;

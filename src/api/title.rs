@@ -5,8 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::backend::Progress;
+use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioFacts, FieldOrder, Problem, Remark, SubtitleFacts, TitleId, TitleState, TrackId, VideoFacts};
+use crate::title::{Problem, Remark, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -77,89 +78,6 @@ pub struct Playback {
     storyboard: Option<String>,
 }
 
-/// The upload.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Source {
-    /// Its length in bytes.
-    bytes: u64,
-    /// Its SHA-256 in lower-case hexadecimal digits.
-    sha256: String,
-    /// The demuxer that reads it, once it was surveyed.
-    #[schema(required)]
-    container: Option<String>,
-    /// The video stream that is shown.
-    #[schema(required)]
-    video: Option<SourceVideo>,
-    /// Its audio streams.
-    audio: Vec<SourceAudio>,
-    /// Its subtitle streams.
-    subtitles: Vec<SourceSubtitle>,
-}
-
-/// A video stream of the upload.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct SourceVideo {
-    /// Index in the container.
-    stream: u32,
-    /// The codec, such as `h264`.
-    codec: String,
-    /// Its profile.
-    #[schema(required)]
-    profile: Option<String>,
-    /// Stored width in pixels.
-    width: u32,
-    /// Stored height in pixels.
-    height: u32,
-    /// Width of a pixel to its height.
-    #[schema(example = "1:1")]
-    sample_aspect: String,
-    /// Clockwise turn that makes the picture upright, in degrees.
-    rotation_degrees: u16,
-    /// Pictures.
-    frame_count: u64,
-    /// Bits of one component.
-    bit_depth: u8,
-    /// The pixel format, such as `yuv420p`.
-    pixel_format: String,
-    /// Whether frames are woven of fields, if the stream tells it.
-    #[schema(required)]
-    interlaced: Option<bool>,
-}
-
-/// An audio stream of the upload.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct SourceAudio {
-    /// Index in the container.
-    stream: u32,
-    /// The codec, such as `aac`.
-    codec: String,
-    /// Its profile.
-    #[schema(required)]
-    profile: Option<String>,
-    /// Samples a second.
-    sample_rate: u32,
-    /// Channels.
-    channels: u32,
-    /// The language as tagged.
-    #[schema(required)]
-    language: Option<String>,
-    /// Its title as tagged.
-    #[schema(required)]
-    label: Option<String>,
-}
-
-/// A subtitle stream of the upload.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct SourceSubtitle {
-    /// Index in the container.
-    stream: u32,
-    /// The codec, such as `subrip`.
-    codec: String,
-    /// The language as tagged.
-    #[schema(required)]
-    language: Option<String>,
-}
-
 /// A video rendition.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Rendition {
@@ -216,14 +134,7 @@ impl Title {
     /// Puts a title together. `planned` belongs to its generation; `live` are its figures while it is processed; `base` is
     /// that of playback URLs.
     pub(super) fn new(record: &TitleRecord, planned: Option<&Planned>, live: Option<Progress>, base: &str) -> Self {
-        let source = record.source.map(|source| Source {
-            bytes: source.bytes,
-            sha256: source.sha256.to_string(),
-            container: planned.map(|planned| planned.container.clone()),
-            video: planned.and_then(|planned| planned.video.clone()),
-            audio: planned.map(|planned| planned.audio.clone()).unwrap_or_default(),
-            subtitles: planned.map(|planned| planned.subtitles.clone()).unwrap_or_default(),
-        });
+        let source = record.source.map(|source| Source::new(source, planned.map(|planned| &planned.streams)));
         Self {
             id: record.id.to_string(),
             name: record.name.clone(),
@@ -270,10 +181,7 @@ impl TitleProgress {
 #[derive(Debug)]
 pub(super) struct Planned {
     duration_ms: u64,
-    container: String,
-    video: Option<SourceVideo>,
-    audio: Vec<SourceAudio>,
-    subtitles: Vec<SourceSubtitle>,
+    streams: SourceStreams,
     renditions: Vec<Rendition>,
     audio_renditions: Vec<AudioRendition>,
 }
@@ -281,7 +189,7 @@ pub(super) struct Planned {
 impl Planned {
     /// Takes out of a plan what a title shows of it.
     pub(super) fn new(record: &PlanRecord) -> Self {
-        let (facts, plan) = (&record.facts, &record.plan);
+        let plan = &record.plan;
         let track = |track: TrackId| record.tracks.iter().find(|record| record.track == track);
         let codec = |track: Option<&TrackRecord>| track.map(|track| track.codec.clone()).unwrap_or_default();
         let rates = |track: Option<&TrackRecord>, planned_bps: u32| match track.and_then(|track| track.rates) {
@@ -316,56 +224,10 @@ impl Planned {
         });
         Self {
             duration_ms: plan.timeline.duration_ms(),
-            container: facts.container.clone(),
-            video: plan.video_stream.and_then(|stream| facts.video(stream)).map(SourceVideo::new),
-            audio: facts.audios().map(SourceAudio::new).collect(),
-            subtitles: facts.subtitles().map(SourceSubtitle::new).collect(),
+            streams: SourceStreams::new(&record.facts, plan.video_stream),
             renditions: video.collect(),
             audio_renditions: audio.collect(),
         }
-    }
-}
-
-impl SourceVideo {
-    fn new(facts: &VideoFacts) -> Self {
-        let (aspect_width, aspect_height) = facts.sample_aspect;
-        Self {
-            stream: facts.stream,
-            codec: facts.codec.clone(),
-            profile: facts.profile.clone(),
-            width: facts.width,
-            height: facts.height,
-            sample_aspect: format!("{aspect_width}:{aspect_height}"),
-            rotation_degrees: u16::from(facts.orientation.quarter_turns) * 90,
-            frame_count: facts.frame_count,
-            bit_depth: facts.bit_depth,
-            pixel_format: facts.pixel_format.clone(),
-            interlaced: match facts.field_order {
-                FieldOrder::Unknown => None,
-                FieldOrder::Progressive => Some(false),
-                FieldOrder::TopFirst | FieldOrder::BottomFirst => Some(true),
-            },
-        }
-    }
-}
-
-impl SourceAudio {
-    fn new(facts: &AudioFacts) -> Self {
-        Self {
-            stream: facts.stream,
-            codec: facts.codec.clone(),
-            profile: facts.profile.clone(),
-            sample_rate: facts.sample_rate,
-            channels: facts.channels,
-            language: facts.language.clone(),
-            label: facts.label.clone(),
-        }
-    }
-}
-
-impl SourceSubtitle {
-    fn new(facts: &SubtitleFacts) -> Self {
-        Self { stream: facts.stream, codec: facts.codec.clone(), language: facts.language.clone() }
     }
 }
 

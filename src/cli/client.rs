@@ -115,9 +115,9 @@ impl Client {
         let response = match self.http.request(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
-                let server = &self.server;
-                let hint = "Start one with 'headwater serve', or name another with --server URL.";
-                return Err(anyhow::Error::new(error).context(format!("no Headwater answers at {server}. {hint}")));
+                let error = anyhow::Error::new(error);
+                let (server, cause) = (&self.server, error.root_cause());
+                bail!("no Headwater answers at {server} ({cause}): start one with 'headwater serve', or name another by --server URL");
             }
             Err(error) => return Err(anyhow::Error::new(error).context(format!("{} broke off", self.server))),
         };

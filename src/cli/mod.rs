@@ -114,7 +114,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, engine: &dyn Engine) -
 
 /// A video streaming origin: uploads become HLS, served from memory.
 #[derive(Debug, Parser)]
-#[command(name = "headwater", version, max_term_width = 100, propagate_version = false, after_help = EXAMPLES)]
+#[command(name = "headwater", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

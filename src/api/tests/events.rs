@@ -1,6 +1,6 @@
 //! Event streams: what is told first, in what order, once how often, and how streams end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::BodyDataStream;
 use futures_util::StreamExt;
@@ -140,19 +140,21 @@ async fn progress_is_told_at_most_so_often_and_the_end_at_once() {
     let limits = EventLimits { progress_interval: Duration::from_millis(100), ..EventLimits::default() };
     let control = Control::with(None, None, limits).await;
     let id = control.title(1, TitleState::Processing).await;
+    let started = Instant::now();
     let mut reader = Reader::open(&control, "/api/v1/events", Some(0)).await;
     reader.event().await;
     for segment in sample::segments() {
         commit(&control, id, &[segment]).await;
     }
-    let mut events = 0;
+    let mut later = 0;
     loop {
-        events += 1;
+        later += 1;
         if reader.event().await.data["progress"]["segments_done"] == 9 {
             break;
         }
     }
-    assert!(events < 9, "the last figure is told though nothing follows it, those before it are not all");
+    // The last figure is told though nothing follows it, and each came an interval after the one before.
+    assert!(started.elapsed() >= limits.progress_interval * later, "{later} events in {:?}", started.elapsed());
 }
 
 #[tokio::test]

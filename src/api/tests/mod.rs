@@ -26,11 +26,11 @@ use crate::title::{ContentHash, Generation, TitleId, TitleState};
 const NOW_MS: i64 = 1_700_000_000_000;
 
 /// Does with the catalogue what the flows do, and fails when told to.
-struct Flows {
+pub(crate) struct Flows {
     catalogue: Catalogue,
     titles: AtomicU64,
     received: Mutex<Vec<(String, Option<u64>, Bytes)>>,
-    refuse: Mutex<Option<ReceiveError>>,
+    pub(crate) refuse: Mutex<Option<ReceiveError>>,
     broken: Mutex<bool>,
     progress: Mutex<Option<Progress>>,
 }
@@ -77,10 +77,10 @@ impl Backend for Flows {
 }
 
 /// The service and what stands behind it.
-struct Control {
-    router: Router,
-    catalogue: Catalogue,
-    flows: Arc<Flows>,
+pub(crate) struct Control {
+    pub(crate) router: Router,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) flows: Arc<Flows>,
     stop: CancellationToken,
     _directory: tempfile::TempDir,
 }
@@ -90,7 +90,7 @@ impl Control {
         Self::with(None, None, EventLimits::default()).await
     }
 
-    async fn with(public_url: Option<&str>, token: Option<&str>, events: EventLimits) -> Self {
+    pub(crate) async fn with(public_url: Option<&str>, token: Option<&str>, events: EventLimits) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let catalogue = Catalogue::open(&directory.path().join("catalogue.db")).await.expect("a catalogue");
         let flows = Arc::new(Flows {
@@ -147,7 +147,7 @@ impl Control {
     }
 
     /// A title on its way, as far as `state`.
-    async fn title(&self, age: u64, state: TitleState) -> TitleId {
+    pub(crate) async fn title(&self, age: u64, state: TitleState) -> TitleId {
         let (id, catalogue) = (sample::title_id(age), &self.catalogue);
         catalogue.create_title(id, &format!("film {age}"), NOW_MS).await.expect("created");
         if state >= TitleState::Surveying {
@@ -167,7 +167,7 @@ impl Control {
         id
     }
 
-    async fn finish(&self, id: TitleId) {
+    pub(crate) async fn finish(&self, id: TitleId) {
         self.catalogue.finish(id, Generation::FIRST, &sample::rates(), &[], NOW_MS).await.expect("finished");
     }
 }

@@ -1,0 +1,168 @@
+//! The upload as clients see it: what was received, and what the survey found in it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::catalogue::SourceRecord;
+use crate::title::{AudioFacts, FieldOrder, SourceFacts, SubtitleFacts, VideoFacts};
+
+/// The upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Source {
+    /// Its length in bytes.
+    bytes: u64,
+    /// Its SHA-256 in lower-case hexadecimal digits.
+    sha256: String,
+    /// The demuxer that reads it, once it was surveyed.
+    #[schema(required)]
+    container: Option<String>,
+    /// The video stream that is shown.
+    #[schema(required)]
+    video: Option<SourceVideo>,
+    /// Its audio streams.
+    audio: Vec<SourceAudio>,
+    /// Its subtitle streams.
+    subtitles: Vec<SourceSubtitle>,
+}
+
+/// A video stream of the upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceVideo {
+    /// Index in the container.
+    stream: u32,
+    /// The codec, such as `h264`.
+    codec: String,
+    /// Its profile.
+    #[schema(required)]
+    profile: Option<String>,
+    /// Stored width in pixels.
+    width: u32,
+    /// Stored height in pixels.
+    height: u32,
+    /// Width of a pixel to its height.
+    #[schema(example = "1:1")]
+    sample_aspect: String,
+    /// Clockwise turn that makes the picture upright, in degrees.
+    rotation_degrees: u16,
+    /// Pictures.
+    frame_count: u64,
+    /// Bits of one component.
+    bit_depth: u8,
+    /// The pixel format, such as `yuv420p`.
+    pixel_format: String,
+    /// Whether frames are woven of fields, if the stream tells it.
+    #[schema(required)]
+    interlaced: Option<bool>,
+}
+
+/// An audio stream of the upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceAudio {
+    /// Index in the container.
+    stream: u32,
+    /// The codec, such as `aac`.
+    codec: String,
+    /// Its profile.
+    #[schema(required)]
+    profile: Option<String>,
+    /// Samples a second.
+    sample_rate: u32,
+    /// Channels.
+    channels: u32,
+    /// The language as tagged.
+    #[schema(required)]
+    language: Option<String>,
+    /// Its title as tagged.
+    #[schema(required)]
+    label: Option<String>,
+}
+
+/// A subtitle stream of the upload.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceSubtitle {
+    /// Index in the container.
+    stream: u32,
+    /// The codec, such as `subrip`.
+    codec: String,
+    /// The language as tagged.
+    #[schema(required)]
+    language: Option<String>,
+}
+
+/// What a title shows of its survey.
+#[derive(Debug)]
+pub(super) struct SourceStreams {
+    container: String,
+    video: Option<SourceVideo>,
+    audio: Vec<SourceAudio>,
+    subtitles: Vec<SourceSubtitle>,
+}
+
+impl Source {
+    /// The upload; without `streams` before it was surveyed.
+    pub(super) fn new(record: SourceRecord, streams: Option<&SourceStreams>) -> Self {
+        Self {
+            bytes: record.bytes,
+            sha256: record.sha256.to_string(),
+            container: streams.map(|streams| streams.container.clone()),
+            video: streams.and_then(|streams| streams.video.clone()),
+            audio: streams.map(|streams| streams.audio.clone()).unwrap_or_default(),
+            subtitles: streams.map(|streams| streams.subtitles.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+impl SourceStreams {
+    /// Takes out of the survey what a title shows of it; `video_stream` is the one that is shown.
+    pub(super) fn new(facts: &SourceFacts, video_stream: Option<u32>) -> Self {
+        Self {
+            container: facts.container.clone(),
+            video: video_stream.and_then(|stream| facts.video(stream)).map(SourceVideo::new),
+            audio: facts.audios().map(SourceAudio::new).collect(),
+            subtitles: facts.subtitles().map(SourceSubtitle::new).collect(),
+        }
+    }
+}
+
+impl SourceVideo {
+    fn new(facts: &VideoFacts) -> Self {
+        let (aspect_width, aspect_height) = facts.sample_aspect;
+        Self {
+            stream: facts.stream,
+            codec: facts.codec.clone(),
+            profile: facts.profile.clone(),
+            width: facts.width,
+            height: facts.height,
+            sample_aspect: format!("{aspect_width}:{aspect_height}"),
+            rotation_degrees: u16::from(facts.orientation.quarter_turns) * 90,
+            frame_count: facts.frame_count,
+            bit_depth: facts.bit_depth,
+            pixel_format: facts.pixel_format.clone(),
+            interlaced: match facts.field_order {
+                FieldOrder::Unknown => None,
+                FieldOrder::Progressive => Some(false),
+                FieldOrder::TopFirst | FieldOrder::BottomFirst => Some(true),
+            },
+        }
+    }
+}
+
+impl SourceAudio {
+    fn new(facts: &AudioFacts) -> Self {
+        Self {
+            stream: facts.stream,
+            codec: facts.codec.clone(),
+            profile: facts.profile.clone(),
+            sample_rate: facts.sample_rate,
+            channels: facts.channels,
+            language: facts.language.clone(),
+            label: facts.label.clone(),
+        }
+    }
+}
+
+impl SourceSubtitle {
+    fn new(facts: &SubtitleFacts) -> Self {
+        Self { stream: facts.stream, codec: facts.codec.clone(), language: facts.language.clone() }
+    }
+}

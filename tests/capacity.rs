@@ -119,7 +119,8 @@ impl TinyDisk {
 
 impl Drop for TinyDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).output();
+        // Lazily: a worker whose server has just been killed may hold its source for a moment longer.
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
     }
 }
 

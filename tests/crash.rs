@@ -72,8 +72,8 @@ async fn a_server_killed_at_twenty_moments_finishes_the_title() {
     let slowly = [("HEADWATER_WORKER__COUNT", "2"), ("HEADWATER_VIDEO__PRESET", "medium")];
     let mut dice = Dice(0x5eed_0f2a_77e1);
     let mut server = Server::start(&data, &slowly).await;
-    let id = server.upload("film", clip_bytes("640x360", 80)).await.id().to_owned();
-    let total = 3 * 20;
+    let id = server.upload("film", clip_bytes("640x360", 120)).await.id().to_owned();
+    let total = 3 * 30;
     let mut before = Ledger::new();
     let mut moments = Vec::new();
     for kill in 0..KILLS {
@@ -83,9 +83,12 @@ async fn a_server_killed_at_twenty_moments_finishes_the_title() {
             _ if kill % 4 == 3 => (0, dice.below(4)),
             _ => ((before.len() as u64 + 1).max(total * kill / (KILLS + 2)), dice.below(150)),
         };
-        if segments > 0 {
-            server.until(&id, |title| title.segments_done() >= segments).await;
-        }
+        eventually("progress", async || {
+            let title = server.title(&id).await;
+            assert!(!title.has_failed(), "{:#}", title.0);
+            (title.segments_done() >= segments || title.is_ready()).then_some(())
+        })
+        .await;
         dawdle(&server, requests).await;
         let (pid, workers) = (server.pid(), server.workers());
         let state = server.title(&id).await;
@@ -112,6 +115,8 @@ async fn a_server_killed_at_twenty_moments_finishes_the_title() {
         server = Server::start(&data, &slowly).await;
     }
     println!("killed at {moments:?}");
+    let under_way = moments.iter().filter(|moment| moment.starts_with("processing")).count();
+    assert!(under_way >= 12, "the kills are to be spread over the work: {moments:?}");
     let title = server.until(&id, Title::is_ready).await;
     assert_eq!(title.segments_done(), total);
     let served = Presentation::of(&server, &title).await.fetch(&server).await;

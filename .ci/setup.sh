@@ -85,7 +85,7 @@ browser_tests=tests/browser
 if wants_npm && [ ! "$browser_tests/node_modules/.package-lock.json" -nt "$browser_tests/package-lock.json" ]; then
   node_is_new_enough || die "node 18 or newer is needed to play in a browser, $(node --version 2>/dev/null || echo none) is here"
   say "installing hls.js and what the browser tests need from npm"
-  (cd "$browser_tests" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error)
+  (cd "$browser_tests" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000)
 fi
 
 if wants lint && deny_is_missing; then

@@ -113,13 +113,16 @@ impl Job {
     /// The segment to make next: the one after `last`, or the first open one of a stretch in which none of `others` works,
     /// or any.
     fn next_number(&self, last: Option<SegmentNumber>, others: &[SegmentNumber]) -> Option<SegmentNumber> {
-        let count = self.plan.timeline.segment_count();
         let open = |number: &SegmentNumber| !self.missing(*number).is_empty();
         let stretch = |number: SegmentNumber| number.0 / STRETCH;
         let following = last.map(|last| SegmentNumber(last.0 + 1)).filter(|next| next.0 % STRETCH != 0).filter(open);
         let quiet = |number: &SegmentNumber| !others.iter().any(|other| stretch(*other) == stretch(*number));
-        let all = || (0..count).map(SegmentNumber).filter(open);
-        following.or_else(|| all().find(quiet)).or_else(|| all().next())
+        following.or_else(|| self.open().find(quiet)).or_else(|| self.open().next())
+    }
+
+    /// Segments with a track that is neither made nor being made.
+    fn open(&self) -> impl Iterator<Item = SegmentNumber> + '_ {
+        self.plan.timeline.segments().filter(|number| !self.missing(*number).is_empty())
     }
 }
 
@@ -133,9 +136,16 @@ pub struct Board {
     ending: VecDeque<(TitleId, Ending)>,
     /// What each slot made last, or is making.
     places: HashMap<usize, (TitleId, SegmentNumber)>,
+    /// How many slots ask for work.
+    slots: usize,
 }
 
 impl Board {
+    /// An empty board that `slots` slots ask for work.
+    pub fn new(slots: usize) -> Self {
+        Self { slots, ..Self::default() }
+    }
+
     /// Takes up a title that has its source and no plan yet.
     pub fn prepare(&mut self, title: TitleId) {
         if !self.preparing.contains(&title) {
@@ -237,8 +247,19 @@ impl Board {
             let elsewhere = self.places.iter().filter(|(other, (theirs, _))| **other != slot && *theirs == title);
             let others: Vec<SegmentNumber> = elsewhere.map(|(_, (_, number))| *number).collect();
             let number = job.next_number(last, &others)?;
-            Some(Work::Make(Task { title, number, tracks: job.missing(number) }))
+            Some(Work::Make(Task { title, number, tracks: self.share(job, number) }))
         })
+    }
+
+    /// The tracks of a segment that one slot is given: all that are missing, unless slots are about to run out of work. Then
+    /// the largest rendition, which costs about as much as the others together, goes to one and the rest to another.
+    fn share(&self, job: &Job, number: SegmentNumber) -> Vec<TrackId> {
+        let missing = job.missing(number);
+        let open = self.jobs.values().flat_map(Job::open).take(self.slots).count();
+        match missing.split_first() {
+            Some((largest, rest)) if open < self.slots && *largest == TrackId::video(0) && !rest.is_empty() => vec![*largest],
+            _ => missing,
+        }
     }
 
     /// Notes that segments are in the ledger. With the last of them, the title's end is to be recorded.
@@ -346,6 +367,18 @@ mod tests {
         assert_eq!(order[0][..8], [0, 1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(order[1][..8], [8, 9, 10, 11, 12, 13, 14, 15]);
         assert_eq!(board.next(0), Some(Work::End(title(1), Ending::Finish)));
+        assert_eq!(board.next(0), None);
+    }
+
+    #[test]
+    fn the_last_segment_is_shared_out() {
+        let mut board = Board::new(2);
+        board.add(title(1), Job::new(plan(3), Generation::FIRST, &[]));
+        assert_eq!(make(&mut board, 0).tracks.len(), 3);
+        assert_eq!(make(&mut board, 1).tracks.len(), 3);
+        let (one, other) = (make(&mut board, 0), make(&mut board, 1));
+        assert_eq!((one.number, one.tracks), (SegmentNumber(2), vec![TrackId::video(0)]));
+        assert_eq!((other.number, other.tracks), (SegmentNumber(2), vec![TrackId::video(1), TrackId::audio(0)]));
         assert_eq!(board.next(0), None);
     }
 

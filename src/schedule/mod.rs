@@ -96,13 +96,14 @@ struct Shared {
 impl Scheduler {
     /// A scheduler without work; [`Scheduler::run`] starts its slots.
     pub fn new(settings: Settings, catalogue: Catalogue, store: Store, clock: Clock, metrics: Metrics) -> Self {
+        let board = Mutex::new(Board::new(settings.slots));
         Self(Arc::new(Shared {
             settings,
             catalogue,
             store,
             clock,
             metrics,
-            board: Mutex::default(),
+            board,
             started: Mutex::default(),
             work: Notify::new(),
             changes: watch::Sender::new(0),

@@ -13,6 +13,7 @@ use headwater::title::Generation;
 use tokio::process::Command;
 
 use crate::harness::{Opened, policy};
+use crate::server::{Server, Title};
 
 /// What the browser saw. Times are in milliseconds of the title.
 #[derive(Debug, serde::Deserialize)]
@@ -162,4 +163,16 @@ async fn an_origin_that_is_not_there_is_noticed() {
     drop(listener);
     let report = play(&format!("http://{address}/{}", names::MULTIVARIANT)).await;
     assert!(!report.passed && report.errors.iter().any(|error| error.fatal && error.details == "manifestLoadError"), "{report:#?}");
+}
+
+#[tokio::test]
+async fn the_shipped_sample_plays_from_the_origin() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&data.path().join("data"), &[]).await;
+    let title = server.upload("bunny.mp4", fs::read(sample()).expect("the sample")).await;
+    let title = server.until(title.id(), Title::is_ready).await;
+    let report = play(title.hls()).await;
+    report.assert_flawless();
+    assert_eq!(report.levels.len(), 4, "720p has the rungs 720, 540, 360, 240");
+    assert!(server.stop().await.success());
 }

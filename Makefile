@@ -4,6 +4,7 @@
 #   WATCH_PORT         where `make demo` serves its watch page, on 127.0.0.1 (a free one)
 #   DATA               keeps what `make demo` makes in this folder; else it is thrown away
 #   ONCE=1             `make demo` checks playback over HTTP and ends
+#   SOURCE, ROUNDS     which film `make bench` takes (the shipped sample), how often each side goes (3)
 #   TESTS              which tests `make test` runs, by a part of their names; all when empty
 
 SHELL := /bin/bash
@@ -18,6 +19,8 @@ WATCH_PORT ?= 0
 DATA ?=
 ONCE ?=
 TESTS ?=
+SOURCE ?=
+ROUNDS ?=
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,8 +61,8 @@ lint: setup ## checks format, clippy, licences and sources of dependencies, shel
 demo: build setup-demo ## serves a shipped film, from upload to a page to watch it on, until Ctrl-C; ONCE=1 checks it and ends
 	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' WATCH_PORT='$(WATCH_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 .ci/demo.py
 
-bench: build ## runs the benches against other programs, once there are some
-	@if [ -x benches/run ]; then benches/run; else echo "there are no benches yet: they come with a later issue"; fi
+bench: setup build ## runs the benches against other programs; SOURCE names a film, ROUNDS how often
+	@SOURCE='$(SOURCE)' ROUNDS='$(ROUNDS)' benches/run
 
 fuzz: ## fuzzes the parsers, once there are targets
 	@echo "there are no fuzz targets yet: they come with a later issue"

@@ -43,7 +43,7 @@ server
 telemetry   pure adapters flows server
 config      pure adapters flows server telemetry
 api         pure adapters flows telemetry
-cli         pure adapters flows telemetry config
+cli         pure adapters flows telemetry config api
 
 [root]
 app         pure adapters flows faces

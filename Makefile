@@ -41,12 +41,12 @@ build: setup-build ## builds both programs for use, into target/release
 
 # nextest runs every test in a process of its own and shows the slow ones; cargo's own runner does where it is absent.
 test: setup ## runs every test: unit, integration with the real worker, real browser, documentation
+	cargo test --locked --doc -- $(TESTS)
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		set -x; cargo nextest run --locked --no-fail-fast $(TESTS); \
 	else \
 		set -x; cargo test --locked --no-fail-fast --lib --bins --tests -- $(TESTS); \
 	fi
-	cargo test --locked --doc -- $(TESTS)
 
 lint: setup ## checks format, clippy, licences and sources of dependencies, shell scripts
 	cargo fmt --check

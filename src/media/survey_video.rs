@@ -2,7 +2,7 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{FieldOrder, KeyFrame, VideoFacts};
+use headwater::title::{KeyFrame, VideoFacts};
 
 use super::stream_facts;
 
@@ -36,10 +36,7 @@ impl VideoSurvey {
             pixel_format,
             bit_depth,
             colour: stream_facts::colour(parameters),
-            field_order: match stream_facts::field_order(parameters) {
-                FieldOrder::Unknown => FieldOrder::Unknown,
-                known => known,
-            },
+            field_order: stream_facts::field_order(parameters),
             time_base,
             first_pts: 0,
             last_pts: 0,

@@ -127,7 +127,7 @@ impl fmt::Display for FrameRate {
 /// Chooses the rate of the output's frame grid: the source's own where it has one, the standard rate next to its median
 /// where it varies, never above `rate_max` frames a second.
 ///
-/// A source with a single picture gets `rate_still`.
+/// A source with a single picture gets the rate it declares, else ten frames a second.
 pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
     let still = FrameRate { num: 10, den: 1 };
     let tick = f64::from(video.time_base.num) / f64::from(video.time_base.den);

@@ -40,7 +40,7 @@ impl Rendition {
         self.prove_packets(plan);
         match track.kind {
             TrackKind::Video => assert_eq!(self.luma().len() as u64, plan.timeline.frame_count(), "{track}: frames"),
-            TrackKind::Audio => assert_eq!(self.sound().len() as u64, sound_length(plan), "{track}: samples"),
+            TrackKind::Audio | TrackKind::Text => assert_eq!(self.sound().len() as u64, sound_length(plan), "{track}: samples"),
         }
     }
 
@@ -70,7 +70,7 @@ impl Rendition {
         packets.sort_unstable();
         let ticks = match track.kind {
             TrackKind::Video => plan.timeline.frame_rate().frame_ticks(),
-            TrackKind::Audio => AAC_FRAME_SAMPLES,
+            TrackKind::Audio | TrackKind::Text => AAC_FRAME_SAMPLES,
         };
         for (index, (pts, _)) in (0..).zip(packets) {
             assert_eq!(pts, index * i64::from(ticks), "{track}: presentation has a gap or an overlap");
@@ -123,6 +123,8 @@ pub fn sound_length(plan: &Plan) -> u64 {
 pub fn first_of(plan: &Plan, track: TrackId, number: SegmentNumber) -> u64 {
     match track.kind {
         TrackKind::Video => plan.timeline.frames(number).expect("a segment").start,
-        TrackKind::Audio => plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("a segment").start,
+        TrackKind::Audio | TrackKind::Text => {
+            plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("a segment").start
+        }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{Problem, Remark, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, Problem, Remark, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -104,6 +104,8 @@ pub struct Rendition {
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
+    /// The source's own samples.
+    Copy,
     /// Decoded and encoded.
     Encode,
 }
@@ -198,7 +200,7 @@ impl Planned {
         };
         let video = plan.video.iter().zip(0_u8..).map(|(video, index)| {
             let track = track(TrackId::video(index));
-            let (bandwidth, average_bandwidth) = rates(track, video.encoding.maxrate_bps);
+            let (bandwidth, average_bandwidth) = rates(track, video.cap_bps());
             Rendition {
                 name: video.name.clone(),
                 width: video.width,
@@ -206,7 +208,7 @@ impl Planned {
                 codec: codec(track),
                 bandwidth,
                 average_bandwidth,
-                method: Method::Encode,
+                method: if video.encoding().is_some() { Method::Encode } else { Method::Copy },
             }
         });
         let audio = plan.audio.iter().zip(0_u8..).map(|(audio, index)| {
@@ -219,7 +221,7 @@ impl Planned {
                 codec: codec(track),
                 bandwidth,
                 average_bandwidth,
-                method: Method::Encode,
+                method: if audio.method == AudioMethod::Copy { Method::Copy } else { Method::Encode },
             }
         });
         Self {
@@ -301,7 +303,7 @@ mod tests {
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
         assert_eq!(title["renditions"][0]["bandwidth"], 3_000_000);
         assert!(title["renditions"][0]["average_bandwidth"].is_null());
-        assert_eq!(title["renditions"][1]["name"], "360p");
+        assert_eq!(title["renditions"][1]["name"], "540p");
         assert_eq!(title["renditions"][1]["method"], "encode");
         assert_eq!(title["audio_renditions"][0]["codec"], "mp4a.40.2");
         assert!(title["problem"].is_null());

@@ -4,8 +4,7 @@ use bytes::Bytes;
 
 use super::{SegmentRecord, TrackRates, TrackRecord};
 use crate::title::{
-    AudioAnchor, AudioFacts, AudioTrack, CodecHeader, ContentHash, FrameRate, Orientation, Plan, Ratio, SegmentNumber, SourceFacts,
-    StreamFacts, TimeBase, Timeline, TitleId, TrackId, TrackKind, VideoEncoding, VideoTrack,
+    AudioAnchor, CodecHeader, ContentHash, Plan, Ratio, SegmentNumber, SourceFacts, StreamFacts, TitleId, TrackId, TrackKind, sample,
 };
 
 /// A title's identifier; a larger `age` is a younger title.
@@ -15,53 +14,18 @@ pub(crate) fn title_id(age: u64) -> TitleId {
 
 /// What a survey might have found.
 pub(crate) fn facts() -> SourceFacts {
-    let audio = AudioFacts {
-        stream: 1,
-        codec: "aac".into(),
-        profile: Some("LC".into()),
-        sample_rate: 48_000,
-        channels: 2,
-        language: Some("ger".into()),
-        label: None,
-        default: true,
-        time_base: TimeBase { num: 1, den: 48_000 },
-        first_sample: -1024,
-        end_sample: 576_000,
-        anchors: vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024 }],
-        discontinuity_count: 0,
-    };
-    SourceFacts {
-        container: "mov,mp4".into(),
-        bytes: 6,
-        declared_duration_ms: Some(-1),
-        streams: vec![StreamFacts::Audio(audio)],
-        corrupt_packet_count: 0,
-    }
+    let mut audio = sample::audio_facts(-1024, 576_000);
+    audio.profile = Some("LC".into());
+    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024 }];
+    SourceFacts { bytes: 6, declared_duration_ms: Some(-1), ..sample::facts(vec![StreamFacts::Audio(audio)]) }
 }
 
 /// Two video tracks and one of audio, three segments each. Its origin does not fit 64 bits.
 pub(crate) fn plan() -> Plan {
-    let video = |name: &str, width, height| VideoTrack {
-        name: name.into(),
-        width,
-        height,
-        encoding: VideoEncoding { preset: "veryfast".into(), crf_tenths: 225, maxrate_bps: 3_000_000, bufsize_bits: 6_000_000 },
-    };
-    Plan {
-        origin: Ratio::new(-i128::from(u64::MAX) * 3, (1 << 90) + 1),
-        timeline: Timeline::even(FrameRate::new(24, 1).expect("a rate"), 24 * 12, 4000),
-        video_stream: Some(0),
-        orientation: Orientation::default(),
-        video: vec![video("720p", 1280, 720), video("360p", 640, 360)],
-        audio: vec![AudioTrack {
-            stream: 1,
-            name: "German".into(),
-            language: Some("de".into()),
-            default: true,
-            channels: 2,
-            bit_rate_bps: 128_000,
-        }],
-    }
+    let mut plan = sample::plan((24, 1), 24 * 12, 4000);
+    plan.origin = Ratio::new(-i128::from(u64::MAX) * 3, (1 << 90) + 1);
+    plan.video.pop();
+    plan
 }
 
 /// The bytes of a track's init segment.
@@ -73,7 +37,7 @@ pub(crate) fn init_bytes(track: TrackId) -> Bytes {
 pub(crate) fn tracks() -> Vec<TrackRecord> {
     let header = |track: TrackId| match track.kind {
         TrackKind::Video => CodecHeader::Avc { sps: vec![Bytes::from_static(&[0x67, 0xff, 0])], pps: vec![Bytes::from_static(&[0x68])] },
-        TrackKind::Audio => CodecHeader::Aac { config: Bytes::from_static(&[0x11, 0x90]) },
+        TrackKind::Audio | TrackKind::Text => CodecHeader::Aac { config: Bytes::from_static(&[0x11, 0x90]) },
     };
     let record = |track: TrackId| TrackRecord {
         track,

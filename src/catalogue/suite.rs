@@ -6,9 +6,7 @@ use tokio::task::JoinSet;
 
 use super::sample::{facts, plan, rates, segment, segments, title_id, tracks};
 use super::{Catalogue, Change, Contradiction, Cursor, Error, SegmentRecord, SourceRecord, TitleRecord};
-use crate::title::{
-    ContentHash, Generation, Problem, ProblemCode, Remark, RemarkCode, SegmentNumber, Severity, TitleId, TitleState, TrackId,
-};
+use crate::title::{ContentHash, Generation, Problem, ProblemCode, Remark, RemarkCode, SegmentNumber, TitleId, TitleState, TrackId};
 
 const FIRST: Generation = Generation::FIRST;
 
@@ -17,7 +15,7 @@ fn source() -> SourceRecord {
 }
 
 fn remark(message: &str) -> Remark {
-    Remark::new(Severity::Info, RemarkCode::Rotated, message)
+    Remark::new(RemarkCode::Rotated, message)
 }
 
 async fn planned(catalogue: &Catalogue, id: TitleId) -> TitleRecord {

@@ -16,7 +16,7 @@ use super::*;
 use crate::api::tests::Control;
 use crate::api::{EventLimits, ReceiveError};
 use crate::catalogue::sample;
-use crate::title::{Generation, Problem, ProblemCode, RemarkCode, Severity, TitleState};
+use crate::title::{Generation, Problem, ProblemCode, RemarkCode, TitleState};
 
 /// An engine that notes what it was asked, and fails when told to.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Engine for Noted {
         for segments_done in 0..=4 {
             progress(TranscodeProgress { segments_done, segments_total: 4, duration_ms: 16_000 });
         }
-        let remarks = vec![Remark::new(Severity::Warning, RemarkCode::NoAudio, "There is no sound.")];
+        let remarks = vec![Remark::new(RemarkCode::NoAudio, "There is no sound.")];
         Ok(Transcoded { playlist: out.join("main.m3u8"), remarks })
     }
 
@@ -188,7 +188,7 @@ fn serve_check_and_transcode_are_handed_to_the_engine() {
     let ended = headwater_with(&engine, &environment, &["transcode", "film.mp4", "--out", "o"]);
     assert_eq!((ended.exit, ended.out.as_str()), (Exit::Done, "o/main.m3u8\n"));
     assert!(ended.err.starts_with("film.mp4: 0%  0 of 4 segments\n"), "{}", ended.err);
-    assert!(ended.err.ends_with("warning: There is no sound.\n"), "{}", ended.err);
+    assert!(ended.err.ends_with("info: There is no sound.\n"), "{}", ended.err);
     let asked = engine.asked.into_inner().expect("a lock");
     assert_eq!(asked, ["serve 127.0.0.1:0 127.0.0.1:7 /d", "check /d", "transcode film.mp4 o medium"]);
 }

@@ -21,6 +21,7 @@ pub fn codec_string(header: &CodecHeader) -> Result<String, Error> {
                 _ => Err(Error::ParameterSets("the sequence parameter set is cut short")),
             }
         }
+        CodecHeader::Hevc { .. } => Err(Error::ParameterSets("HEVC is not packaged")),
         CodecHeader::Aac { config } => aac_string(config),
     }
 }

@@ -61,7 +61,7 @@ fn write_movie(out: &mut Vec<u8>, plan: &Plan, track: TrackId, entry: Codec) -> 
                 out.encode_atom(Minf::KIND, |out| {
                     match track.kind {
                         TrackKind::Video => Vmhd::default().encode(out)?,
-                        TrackKind::Audio => Smhd::default().encode(out)?,
+                        TrackKind::Audio | TrackKind::Text => Smhd::default().encode(out)?,
                     }
                     Dinf { dref: Dref { entries: vec![Url::default().into()] } }.encode(out)?;
                     Stbl { stsd: Stsd { codecs: vec![entry] }, stco: Some(Stco::default()), ..Stbl::default() }.encode(out)
@@ -84,7 +84,7 @@ fn track_header(entry: &Codec) -> Tkhd {
 fn handler(kind: TrackKind) -> Hdlr {
     let (handler, name) = match kind {
         TrackKind::Video => (b"vide", "Headwater video"),
-        TrackKind::Audio => (b"soun", "Headwater audio"),
+        TrackKind::Audio | TrackKind::Text => (b"soun", "Headwater audio"),
     };
     Hdlr { handler: FourCC::new(handler), name: name.to_owned() }
 }
@@ -92,7 +92,7 @@ fn handler(kind: TrackKind) -> Hdlr {
 /// ISO 639-2 T of the track's language, which is `und` where there is none or it is unknown.
 fn language(plan: &Plan, track: TrackId) -> String {
     let tag = match track.kind {
-        TrackKind::Video => None,
+        TrackKind::Video | TrackKind::Text => None,
         TrackKind::Audio => plan.audio.get(usize::from(track.index)).and_then(|audio| audio.language.as_deref()),
     };
     let primary = tag.and_then(|tag| tag.split('-').next()).unwrap_or_default();
@@ -124,8 +124,8 @@ fn picture_entry(planned: &VideoTrack, sps: &[Bytes], pps: &[Bytes]) -> Result<A
         full_range_flag: colour.full_range,
     });
     // The average of a capped rate factor is known only at the end; the cap is its bound.
-    let rate_bps = planned.encoding.maxrate_bps;
-    let btrt = Btrt { buffer_size_db: planned.encoding.bufsize_bits / 8, max_bitrate: rate_bps, avg_bitrate: rate_bps };
+    let rate_bps = planned.cap_bps();
+    let btrt = Btrt { buffer_size_db: planned.buffer_bits() / 8, max_bitrate: rate_bps, avg_bitrate: rate_bps };
     Ok(Avc1 {
         visual,
         avcc: decoder_configuration(&facts, sps, pps)?,
@@ -184,11 +184,11 @@ fn sound_entry(planned: &AudioTrack, config: &[u8]) -> Result<Mp4a, Error> {
     }
     let facts = aac::read(config).ok_or(Error::AudioConfig("it is malformed"))?;
     let channels = facts.channels();
-    if (facts.sample_rate, facts.frame_samples, channels) != (AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES, Some(planned.channels.into())) {
+    if (facts.sample_rate, facts.frame_samples, channels) != (planned.sample_rate, AAC_FRAME_SAMPLES, Some(planned.channels.into())) {
         let channels = channels.map_or_else(|| "an unknown number of".to_owned(), |channels| channels.to_string());
         return Err(Error::Sound {
             found: format!("{channels} channels at {} Hz in frames of {}", facts.sample_rate, facts.frame_samples),
-            planned: format!("{} channels at {AUDIO_SAMPLE_RATE} Hz in frames of {AAC_FRAME_SAMPLES}", planned.channels),
+            planned: format!("{} channels at {} Hz in frames of {AAC_FRAME_SAMPLES}", planned.channels, planned.sample_rate),
         });
     }
     let rate_bps = planned.bit_rate_bps;

@@ -30,6 +30,9 @@ use crate::title::{AUDIO_SAMPLE_RATE, Plan, SegmentNumber, TrackId, TrackKind};
 /// `track_ID` of the only track of every file.
 pub const TRACK_NUMBER: u32 = 1;
 
+/// Ticks a second of WebVTT's times.
+const TEXT_TIMESCALE: u32 = 1000;
+
 /// One encoded picture, or one encoded frame of sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -47,7 +50,8 @@ pub struct Sample {
 pub fn timescale(plan: &Plan, track: TrackId) -> u32 {
     match track.kind {
         TrackKind::Video => plan.timeline.frame_rate().timescale(),
-        TrackKind::Audio => AUDIO_SAMPLE_RATE,
+        TrackKind::Audio => plan.audio.get(usize::from(track.index)).map_or(AUDIO_SAMPLE_RATE, |audio| audio.sample_rate),
+        TrackKind::Text => TEXT_TIMESCALE,
     }
 }
 

@@ -60,7 +60,7 @@ fn segment_type() -> Styp {
 fn fragment(span: Span, kind: TrackKind, samples: &[Sample]) -> Result<Traf, Error> {
     let default_flags = match kind {
         TrackKind::Video => NON_SYNC,
-        TrackKind::Audio => SYNC,
+        TrackKind::Audio | TrackKind::Text => SYNC,
     };
     let flags = |sample: &Sample| if sample.sync { SYNC } else { NON_SYNC };
     let differs = |sample: &Sample| flags(sample) != default_flags;

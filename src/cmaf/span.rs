@@ -1,6 +1,6 @@
 //! What the plan says about one segment of one track, in ticks.
 
-use crate::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, Plan, SegmentNumber, TrackId, TrackKind};
+use crate::title::{AAC_FRAME_SAMPLES, Plan, SegmentNumber, TrackId, TrackKind};
 
 /// The samples of a segment as planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,8 @@ impl Span {
         }
         let (samples, sample_ticks) = match track.kind {
             TrackKind::Video => (plan.timeline.frames(number)?, plan.timeline.frame_rate().frame_ticks()),
-            TrackKind::Audio => (plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES)?, AAC_FRAME_SAMPLES),
+            TrackKind::Text => return None,
+            TrackKind::Audio => (plan.audio_frames(track.index, number)?, AAC_FRAME_SAMPLES),
         };
         samples.end.checked_mul(u64::from(sample_ticks))?;
         Some(Self {

@@ -3,34 +3,13 @@
 use bytes::Bytes;
 
 use super::Sample;
-use crate::title::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioTrack, CodecHeader, FrameRate, Orientation, Plan, Ratio, SegmentNumber, Timeline,
-    VideoEncoding, VideoTrack,
-};
+use crate::title::{AAC_FRAME_SAMPLES, CodecHeader, Plan, SegmentNumber, sample};
 
 /// A plan of `frames` frames in segments of four seconds: 720p, 240p and German sound.
 pub(crate) fn plan(rate: (u32, u32), frames: u64) -> Plan {
-    let video = |name: &str, width, height, maxrate_bps: u32| VideoTrack {
-        name: name.into(),
-        width,
-        height,
-        encoding: VideoEncoding { preset: "veryfast".into(), crf_tenths: 230, maxrate_bps, bufsize_bits: maxrate_bps / 2 * 3 },
-    };
-    Plan {
-        origin: Ratio::from_integer(0),
-        timeline: Timeline::even(FrameRate::new(rate.0, rate.1).expect("a rate"), frames, 4000),
-        video_stream: Some(0),
-        orientation: Orientation::default(),
-        video: vec![video("720p", 1280, 720, 3_000_000), video("240p", 426, 240, 450_000)],
-        audio: vec![AudioTrack {
-            stream: 1,
-            name: "German".into(),
-            language: Some("de".into()),
-            default: true,
-            channels: 2,
-            bit_rate_bps: 128_000,
-        }],
-    }
+    let mut plan = sample::plan(rate, frames, 4000);
+    plan.video.remove(1);
+    plan
 }
 
 /// x264's parameter sets of 1280×720 at High, level 3.1, BT.709.
@@ -69,7 +48,7 @@ pub(crate) fn pictures(plan: &Plan, number: SegmentNumber, order: &[i64]) -> Vec
 
 /// A segment's frames of sound, of many sizes.
 pub(crate) fn sounds(plan: &Plan, number: SegmentNumber) -> Vec<Sample> {
-    let frames = plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("a segment");
+    let frames = plan.audio_frames(0, number).expect("a segment");
     frames
         .map(|frame| Sample {
             duration_ticks: AAC_FRAME_SAMPLES,

@@ -135,7 +135,7 @@ pub fn verify(plan: &Plan, track: TrackId, number: SegmentNumber, segment: &[u8]
     let table = SampleTable::read(trun, span, default_flags, moof.len())?;
     match track.kind {
         TrackKind::Video => check_pictures(&table, span, mdat)?,
-        TrackKind::Audio => check_sound(&table, span, mdat)?,
+        TrackKind::Audio | TrackKind::Text => check_sound(&table, span, mdat)?,
     }
     Ok(SegmentFacts {
         decode_time_ticks: span.start_ticks,
@@ -173,7 +173,7 @@ fn read_track_header(tfhd: &[u8], span: Span, kind: TrackKind) -> Option<u32> {
     fields.u32().filter(|duration| *duration == span.sample_ticks)?;
     let expected = match kind {
         TrackKind::Video => NON_SYNC,
-        TrackKind::Audio => SYNC,
+        TrackKind::Audio | TrackKind::Text => SYNC,
     };
     let flags = fields.u32().filter(|flags| *flags == expected)?;
     fields.end().map(|()| flags)

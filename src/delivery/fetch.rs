@@ -21,6 +21,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
 const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
 const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
+const TEXT: HeaderValue = HeaderValue::from_static("text/vtt");
 
 impl<L: Library> Shared<L> {
     /// The object behind `route`, through the cache.
@@ -111,5 +112,6 @@ fn media_type(track: TrackId) -> HeaderValue {
     match track.kind {
         TrackKind::Video => VIDEO,
         TrackKind::Audio => AUDIO,
+        TrackKind::Text => TEXT,
     }
 }

@@ -67,7 +67,7 @@ impl Engine {
                     VideoEncoder::open(&plan.video[usize::from(id.index)], plan.timeline.frame_rate(), colour)?.header()?
                 }
                 (TrackKind::Video, None) => return Err(failed("the plan's video stream is not in the source")),
-                (TrackKind::Audio, _) => audio_encoder::header(&plan.audio[usize::from(id.index)])?,
+                (TrackKind::Audio | TrackKind::Text, _) => audio_encoder::header(&plan.audio[usize::from(id.index)])?,
             };
             headers.push((id, header));
         }

@@ -43,7 +43,7 @@ impl VideoEncoder {
             (*raw).color_trc = std::mem::transmute::<u32, ffi::AVColorTransferCharacteristic>(u32::from(colour.transfer));
             (*raw).colorspace = std::mem::transmute::<u32, ffi::AVColorSpace>(u32::from(colour.matrix));
         }
-        let encoding = &track.encoding;
+        let encoding = track.encoding().ok_or_else(|| failed("the track is not encoded"))?;
         let mut options = ffmpeg::Dictionary::new();
         options.set("preset", &encoding.preset);
         options.set("profile", "high");

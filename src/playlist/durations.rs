@@ -32,7 +32,9 @@ impl Durations {
     /// The durations of tracks of a kind, in units of the last place.
     pub(super) fn units(&self, kind: TrackKind) -> &[u64] {
         match kind {
-            TrackKind::Video => &self.video_units,
+            // Text is cut where pictures are; without pictures, where sound is.
+            TrackKind::Text if self.video_units.is_empty() => &self.audio_units,
+            TrackKind::Video | TrackKind::Text => &self.video_units,
             TrackKind::Audio => &self.audio_units,
         }
     }
@@ -139,7 +141,7 @@ mod tests {
                 for (units, number) in durations.units(kind).iter().zip(plan.timeline.segments()) {
                     let end = match kind {
                         TrackKind::Video => plan.timeline.frame_rate().time_of(plan.timeline.frames(number).expect("a segment").end),
-                        TrackKind::Audio => Ratio::new(i128::from(plan.timeline.audio_frames(number, 48_000, 1024).expect("a segment").end) * 1024, 48_000),
+                        _ => Ratio::new(i128::from(plan.timeline.audio_frames(number, 48_000, 1024).expect("a segment").end) * 1024, 48_000),
                     };
                     prop_assert!(*units > 0);
                     total += i128::from(*units);

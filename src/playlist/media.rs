@@ -95,7 +95,7 @@ mod tests {
                     units_total += units;
                     total = match track.kind {
                         crate::title::TrackKind::Video => grid.time_of(plan.timeline.frames(number).expect("a segment").end),
-                        crate::title::TrackKind::Audio => {
+                        _ => {
                             let frames = plan.timeline.audio_frames(number, 48_000, 1024).expect("a segment");
                             Ratio::new(i128::from(frames.end) * 1024, 48_000)
                         }

@@ -7,7 +7,7 @@ use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, QuotedOrUn
 use super::durations::Durations;
 use super::rates::{Rates, promised};
 use super::{Error, VERSION, names};
-use crate::title::{AudioTrack, FrameRate, Generation, Plan, TrackId};
+use crate::title::{AudioTrack, FrameRate, Generation, Plan, TrackId, VideoTrack};
 
 /// What is known of a track beside the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn known<'a>(plan: &Plan, durations: &Durations, facts: &'a BTreeMap<TrackId, Tr
 ///
 /// The caps of the plan decide, and not what was measured, so that the order never changes.
 fn variant_order(plan: &Plan) -> Vec<u8> {
-    let cap = |index: &u8| plan.video.get(usize::from(*index)).map_or(0, |video| video.encoding.maxrate_bps);
+    let cap = |index: &u8| plan.video.get(usize::from(*index)).map_or(0, VideoTrack::cap_bps);
     let mut order: Vec<u8> = plan.tracks().take(plan.video.len()).map(|track| track.index).collect();
     order.sort_by_key(|index| std::cmp::Reverse(cap(index)));
     if let Some(start) = (0..order.len()).min_by_key(|place| cap(&order[*place]).abs_diff(START_BPS)) {
@@ -187,7 +187,7 @@ mod tests {
                 (crate::title::TrackKind::Video, 0) => ("avc1.64001f", 3_000_000, 2_000_000),
                 (crate::title::TrackKind::Video, 1) => ("avc1.64001f", 2_000_000, 1_000_000),
                 (crate::title::TrackKind::Video, _) => ("avc1.640015", 500_000, 300_000),
-                (crate::title::TrackKind::Audio, index) => ("mp4a.40.2", 140_000 + u64::from(index), 130_000 + u64::from(index)),
+                (_, index) => ("mp4a.40.2", 140_000 + u64::from(index), 130_000 + u64::from(index)),
             };
             TrackFacts { codec: codec.to_owned(), peak_bps: measured.then_some(peak_bps), average_bps: measured.then_some(average_bps) }
         };

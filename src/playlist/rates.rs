@@ -1,7 +1,7 @@
 //! Bit rates of a track: measured from its segments, or promised from the plan while they are not all made.
 
 use super::durations::Durations;
-use crate::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, Plan, TrackId, TrackKind};
+use crate::title::{AAC_FRAME_SAMPLES, Plan, TrackId, TrackKind};
 
 /// Bit rates of a track in bits a second, container included, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,20 +86,22 @@ pub(super) fn promised(plan: &Plan, durations: &Durations, track: TrackId) -> Op
     let index = usize::from(track.index);
     let (most, usual) = match track.kind {
         TrackKind::Video => {
-            let encoding = &plan.video.get(index)?.encoding;
+            let video = plan.video.get(index)?;
             let (num, den) = plan.timeline.frame_rate().fraction();
             let frame_units = scale * u64::from(den) / u64::from(num);
             // Each segment's encoder starts with a full buffer to spend on top of the rate.
-            let rate_bits = |units: u64| u64::from(encoding.maxrate_bps) * units / scale;
-            let most = bytes_of(&|units| rate_bits(units) + u64::from(encoding.bufsize_bits), frame_units);
+            let rate_bits = |units: u64| u64::from(video.cap_bps()) * units / scale;
+            let most = bytes_of(&|units| rate_bits(units) + u64::from(video.buffer_bits()), frame_units);
             (most, bytes_of(&|units| rate_bits(units) * CAPPED_AVERAGE_PERCENT / 100, frame_units))
         }
         TrackKind::Audio => {
-            let rate_bps = u64::from(plan.audio.get(index)?.bit_rate_bps);
-            let frame_units = scale * u64::from(AAC_FRAME_SAMPLES) / u64::from(AUDIO_SAMPLE_RATE);
+            let audio = plan.audio.get(index)?;
+            let rate_bps = u64::from(audio.bit_rate_bps);
+            let frame_units = scale * u64::from(AAC_FRAME_SAMPLES) / u64::from(audio.sample_rate);
             let most = bytes_of(&|units| rate_bps * units / scale * AAC_PEAK_PERCENT / 100, frame_units);
             (most, bytes_of(&|units| rate_bps * units / scale, frame_units))
         }
+        TrackKind::Text => return None,
     };
     let rates = |segment_bytes: &[u64]| rates_of(durations, track.kind, segment_bytes);
     Some(Rates { peak_bps: rates(&most).peak_bps, average_bps: rates(&usual).average_bps })

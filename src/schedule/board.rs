@@ -310,19 +310,12 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::title::{AudioTrack, FrameRate, Orientation, Ratio, Timeline, VideoEncoding, VideoTrack};
+    use crate::title::sample;
 
     fn plan(segments: u64) -> Arc<Plan> {
-        let encoding = VideoEncoding { preset: "veryfast".into(), crf_tenths: 230, maxrate_bps: 1, bufsize_bits: 1 };
-        let video = |name: &str| VideoTrack { name: name.into(), width: 2, height: 2, encoding: encoding.clone() };
-        Arc::new(Plan {
-            origin: Ratio::from_integer(0),
-            timeline: Timeline::even(FrameRate::new(25, 1).expect("a rate"), segments * 100, 4000),
-            video_stream: Some(0),
-            orientation: Orientation::default(),
-            video: vec![video("a"), video("b")],
-            audio: vec![AudioTrack { stream: 1, name: "x".into(), language: None, default: true, channels: 2, bit_rate_bps: 1 }],
-        })
+        let mut plan = sample::plan((25, 1), segments * 100, 4000);
+        plan.video.pop();
+        Arc::new(plan)
     }
 
     fn title(age: u64) -> TitleId {

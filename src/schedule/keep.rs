@@ -6,7 +6,7 @@ use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
-use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, Severity, TitleId};
+use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, TitleId};
 use crate::worker::protocol::MadeSegment;
 
 /// Why made segments did not get into the ledger.
@@ -95,7 +95,7 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
 /// What was filled in and left out, told once for the picture and once for the sound.
 fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
     let mut remarks = Vec::new();
-    let warn = |message: String| Remark::new(Severity::Warning, RemarkCode::Concealed, message);
+    let warn = |message: String| Remark::new(RemarkCode::Concealed, message);
     // All video tracks show the same pictures, so one tells for all.
     let pictures = ledger.iter().filter(|row| row.track == crate::title::TrackId::video(0));
     let (missing, first) = pictures.fold((0, None), |(missing, first), row| {

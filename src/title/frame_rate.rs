@@ -166,7 +166,7 @@ fn declared(video: &VideoFacts) -> Option<FrameRate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::title::plan::tests::video_facts;
+    use crate::title::sample::video_facts;
 
     #[test]
     fn timescales_divide_the_frame() {

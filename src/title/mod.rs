@@ -13,6 +13,8 @@ mod language;
 mod plan;
 mod problem;
 mod report;
+#[cfg(test)]
+pub(crate) mod sample;
 mod state;
 mod timeline;
 mod track;
@@ -25,7 +27,10 @@ pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
-pub use plan::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioTrack, Plan, PlanPolicy, PlanRefusal, VideoEncoding, VideoTrack, plan};
+pub use plan::{
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
+    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,
+};
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
 pub use state::{InvalidState, TitleState};

@@ -13,14 +13,16 @@ pub enum TrackKind {
     Video,
     /// Sound.
     Audio,
+    /// Subtitles and captions.
+    Text,
 }
 
-/// Names a track within a generation: its kind and its index in the plan's list of that kind. Written `v0`, `a1`.
+/// Names a track within a generation: its kind and its index in the plan's list of that kind. Written `v0`, `a1`, `s2`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TrackId {
-    /// Picture or sound.
+    /// Pictures, sound or text.
     pub kind: TrackKind,
-    /// Index into `Plan::video` or `Plan::audio`.
+    /// Index into `Plan::video`, `Plan::audio` or `Plan::text`.
     pub index: u8,
 }
 
@@ -35,6 +37,11 @@ impl TrackId {
         Self { kind: TrackKind::Audio, index }
     }
 
+    /// The `index`-th text track of the plan.
+    pub const fn text(index: u8) -> Self {
+        Self { kind: TrackKind::Text, index }
+    }
+
     /// Reads `v0`, `a12`; one canonical spelling each.
     ///
     /// # Errors
@@ -43,6 +50,7 @@ impl TrackId {
         let (kind, digits) = match text.split_at_checked(1) {
             Some(("v", digits)) => (TrackKind::Video, digits),
             Some(("a", digits)) => (TrackKind::Audio, digits),
+            Some(("s", digits)) => (TrackKind::Text, digits),
             _ => return Err(InvalidTrackId),
         };
         let index: u8 = digits.parse().map_err(|_| InvalidTrackId)?;
@@ -58,6 +66,7 @@ impl fmt::Display for TrackId {
         let letter = match self.kind {
             TrackKind::Video => 'v',
             TrackKind::Audio => 'a',
+            TrackKind::Text => 's',
         };
         write!(out, "{letter}{}", self.index)
     }
@@ -77,9 +86,9 @@ impl FromStr for TrackId {
     }
 }
 
-/// The text names no track: expected `v` or `a` and a number.
+/// The text names no track: expected `v`, `a` or `s` and a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a track: expected v or a and a number, as v0")]
+#[error("not a track: expected v, a or s and a number, as v0")]
 pub struct InvalidTrackId;
 
 /// What a decoder must be told before the first sample of a track, as the encoder wrote it.
@@ -87,6 +96,15 @@ pub struct InvalidTrackId;
 pub enum CodecHeader {
     /// H.264 parameter sets, each a NAL unit without start code or length (ISO 14496-15 5.3.3.1).
     Avc {
+        /// Sequence parameter sets; at least one.
+        sps: Vec<Bytes>,
+        /// Picture parameter sets; at least one.
+        pps: Vec<Bytes>,
+    },
+    /// HEVC parameter sets, each a NAL unit without start code or length (ISO 14496-15 8.3.3.1).
+    Hevc {
+        /// Video parameter sets; at least one.
+        vps: Vec<Bytes>,
         /// Sequence parameter sets; at least one.
         sps: Vec<Bytes>,
         /// Picture parameter sets; at least one.
@@ -108,6 +126,7 @@ mod tests {
         for (text, expect) in [
             ("v0", Ok(TrackId::video(0))),
             ("a12", Ok(TrackId::audio(12))),
+            ("s3", Ok(TrackId::text(3))),
             ("v00", Err(InvalidTrackId)),
             ("v+1", Err(InvalidTrackId)),
             ("v256", Err(InvalidTrackId)),

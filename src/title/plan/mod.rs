@@ -2,9 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+mod picture;
+mod sound;
+mod text;
+
+use picture::video_tracks;
+pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
+pub(super) use sound::AUDIO_TRACKS_MAX;
+use sound::audio_tracks;
+pub use sound::{AudioMethod, AudioTier, AudioTrack};
+pub use text::{TextKind, TextOrigin, TextTrack};
+
 use super::{
-    AudioFacts, FrameRate, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SourceFacts, Timeline, TrackId, TrackKind, VideoFacts,
-    choose_frame_rate, findings, fit_ladder, language,
+    AudioFacts, FrameRate, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline, TrackId,
+    TrackKind, VideoFacts, choose_frame_rate, findings,
 };
 
 /// Samples a second of every audio track.
@@ -31,49 +42,6 @@ pub struct PlanPolicy {
     pub pixels_max: u64,
 }
 
-/// How a video track's pictures are encoded. All rates are in bits and bits a second.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VideoEncoding {
-    /// x264's preset.
-    pub preset: String,
-    /// Constant rate factor in tenths.
-    pub crf_tenths: u16,
-    /// Highest rate over the length of the buffer.
-    pub maxrate_bps: u32,
-    /// The decoder's buffer.
-    pub bufsize_bits: u32,
-}
-
-/// One video rendition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VideoTrack {
-    /// Name of the rendition, such as `720p`.
-    pub name: String,
-    /// Width in square pixels, even.
-    pub width: u32,
-    /// Height in square pixels, even.
-    pub height: u32,
-    /// How it is encoded.
-    pub encoding: VideoEncoding,
-}
-
-/// One audio rendition: AAC-LC, [`AUDIO_SAMPLE_RATE`], stereo.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AudioTrack {
-    /// Index of the source's stream.
-    pub stream: u32,
-    /// What a player's menu shows; unique in the plan.
-    pub name: String,
-    /// Language as BCP 47, if the source tells it.
-    pub language: Option<String>,
-    /// Whether it plays when nobody chose.
-    pub default: bool,
-    /// Channels.
-    pub channels: u8,
-    /// Bit rate in bits a second.
-    pub bit_rate_bps: u32,
-}
-
 /// A title's plan: the timeline, and the tracks that are cut along it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -89,13 +57,23 @@ pub struct Plan {
     pub video: Vec<VideoTrack>,
     /// Audio renditions, the default one first.
     pub audio: Vec<AudioTrack>,
+    /// Gain of all sound in hundredths of a decibel; 0 leaves it as it is.
+    pub gain_hundredths_db: i32,
+    /// Text renditions, the default one first.
+    pub text: Vec<TextTrack>,
 }
 
 impl Plan {
-    /// All tracks: video largest first, then audio.
+    /// All tracks of pictures and sound: video largest first, then audio.
     pub fn tracks(&self) -> impl Iterator<Item = TrackId> + use<> {
         let (video, audio) = (self.video.len() as u8, self.audio.len() as u8);
         (0..video).map(TrackId::video).chain((0..audio).map(TrackId::audio))
+    }
+
+    /// AAC frames of one audio track that a segment holds; absent when there is no such track or segment.
+    pub fn audio_frames(&self, index: u8, number: SegmentNumber) -> Option<std::ops::Range<u64>> {
+        let track = self.audio.get(usize::from(index))?;
+        self.timeline.audio_frames(number, track.sample_rate, AAC_FRAME_SAMPLES)
     }
 
     /// Whether the plan has that track.
@@ -103,10 +81,11 @@ impl Plan {
         match track.kind {
             TrackKind::Video => usize::from(track.index) < self.video.len(),
             TrackKind::Audio => usize::from(track.index) < self.audio.len(),
+            TrackKind::Text => usize::from(track.index) < self.text.len(),
         }
     }
 
-    /// Segments of all tracks together.
+    /// Segments that workers make: those of all tracks of pictures and sound.
     pub fn segments_total(&self) -> u64 {
         u64::from(self.timeline.segment_count()) * (self.video.len() + self.audio.len()) as u64
     }
@@ -162,6 +141,8 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
         video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
         audio: audio_tracks(&sounds, policy),
+        gain_hundredths_db: 0,
+        text: Vec::new(),
         timeline,
     };
     Ok((plan, remarks))
@@ -195,142 +176,14 @@ fn grid_origin(first_picture: Ratio, start: Ratio, frame_rate: FrameRate) -> Rat
     first_picture - frames_before / frame_rate.per_second()
 }
 
-fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> Result<Vec<VideoTrack>, Problem> {
-    let pixels = u64::from(video.width) * u64::from(video.height);
-    if pixels > policy.pixels_max {
-        let detail = format!("its picture of {} by {} pixels is too large", video.width, video.height);
-        return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
-    }
-    let (width, height) = display_size(video);
-    let percent = if frame_rate.per_second() > Ratio::from_integer(31) { policy.ladder.high_rate_percent } else { 100 };
-    let scaled = |kilo: u32| u32::try_from(u64::from(kilo) * 10 * u64::from(percent)).unwrap_or(u32::MAX);
-    let tracks = fit_ladder(&policy.ladder, width, height).into_iter().map(|size| VideoTrack {
-        name: size.rung.name.clone(),
-        width: size.width,
-        height: size.height,
-        encoding: VideoEncoding {
-            preset: policy.preset.clone(),
-            crf_tenths: size.rung.crf_tenths,
-            maxrate_bps: scaled(size.rung.maxrate_kbps),
-            bufsize_bits: scaled(size.rung.bufsize_kbit),
-        },
-    });
-    Ok(tracks.collect())
-}
-
-/// Size of the upright picture in square pixels; the side with the longer pixels grows.
-pub(super) fn display_size(video: &VideoFacts) -> (u32, u32) {
-    let (aspect_width, aspect_height) = match video.sample_aspect {
-        (0, _) | (_, 0) => (1, 1),
-        aspect => aspect,
-    };
-    let stretch = |side: u32, by: u32, over: u32| {
-        u32::try_from((u64::from(side) * u64::from(by) + u64::from(over) / 2) / u64::from(over)).unwrap_or(u32::MAX).max(1)
-    };
-    let (width, height) = if aspect_width >= aspect_height {
-        (stretch(video.width, aspect_width, aspect_height), video.height)
-    } else {
-        (video.width, stretch(video.height, aspect_height, aspect_width))
-    };
-    if video.orientation.swaps_sides() { (height, width) } else { (width, height) }
-}
-
-fn audio_tracks(sounds: &[&AudioFacts], policy: &PlanPolicy) -> Vec<AudioTrack> {
-    let default = sounds.iter().position(|audio| audio.default).unwrap_or(0);
-    let mut ordered: Vec<&AudioFacts> = sounds.to_vec();
-    if !ordered.is_empty() {
-        let first = ordered.remove(default);
-        ordered.insert(0, first);
-    }
-    // One track index is a byte, and a menu of more than this is no menu.
-    ordered.truncate(AUDIO_TRACKS_MAX);
-    let mut tracks: Vec<AudioTrack> = Vec::new();
-    for (index, audio) in ordered.into_iter().enumerate() {
-        let language = audio.language.as_deref().and_then(language::bcp47);
-        let wanted =
-            audio.label.clone().filter(|label| !label.is_empty() && !label.contains(['"', '\n', '\r'])).unwrap_or_else(|| {
-                language.as_deref().and_then(language::name).map_or_else(|| format!("Audio {}", index + 1), str::to_owned)
-            });
-        let taken = tracks.iter().any(|track| track.name == wanted);
-        let name = if taken { format!("{wanted} ({})", index + 1) } else { wanted };
-        tracks.push(AudioTrack { stream: audio.stream, name, language, default: index == 0, channels: 2, bit_rate_bps: policy.audio_bps });
-    }
-    tracks
-}
-
-/// Audio renditions of a title at most; the rest is reported as left out.
-pub(super) const AUDIO_TRACKS_MAX: usize = 16;
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    use super::super::{ColourFacts, FieldOrder, KeyFrame, RemarkCode, StreamFacts, TimeBase};
+    use super::picture::display_size;
     use super::*;
-
-    /// A progressive 1280×720 stream of `count` pictures, `interval` ticks of `1/den` s apart, from time zero.
-    pub(in crate::title) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Option<(u32, u32)>) -> VideoFacts {
-        let last_pts = interval * (count as i64 - 1);
-        VideoFacts {
-            stream: 0,
-            codec: "h264".into(),
-            profile: None,
-            width: 1280,
-            height: 720,
-            sample_aspect: (1, 1),
-            orientation: Orientation::default(),
-            pixel_format: "yuv420p".into(),
-            bit_depth: 8,
-            colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
-            field_order: FieldOrder::Progressive,
-            time_base: TimeBase { num: 1, den },
-            first_pts: 0,
-            last_pts,
-            end_pts: last_pts + interval,
-            frame_count: count,
-            interval_median: if count > 1 { interval } else { 0 },
-            interval_max: interval,
-            interval_regular_count: count - 1,
-            interval_regular_ticks: last_pts,
-            declared_rate,
-            key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
-            undecodable_lead_count: 0,
-        }
-    }
-
-    fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
-        AudioFacts {
-            stream: 1,
-            codec: "aac".into(),
-            profile: None,
-            sample_rate: 48_000,
-            channels: 2,
-            language: Some("ger".into()),
-            label: None,
-            default: true,
-            time_base: TimeBase { num: 1, den: 48_000 },
-            first_sample,
-            end_sample,
-            anchors: Vec::new(),
-            discontinuity_count: 0,
-        }
-    }
-
-    fn facts(streams: Vec<StreamFacts>) -> SourceFacts {
-        SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0 }
-    }
-
-    fn policy() -> PlanPolicy {
-        PlanPolicy {
-            segment_ms: 4000,
-            frame_rate_max: 60,
-            ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
-            preset: "veryfast".into(),
-            audio_bps: 128_000,
-            duration_max_ms: 86_400_000,
-            pixels_max: 7680 * 4320,
-        }
-    }
+    use crate::title::sample::{audio_facts, facts, policy, video_facts};
+    use crate::title::{RemarkCode, StreamFacts};
 
     #[test]
     fn picture_and_sound_share_one_timeline() {

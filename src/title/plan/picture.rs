@@ -1,0 +1,139 @@
+//! The video renditions of a plan: which there are, how large, and how each comes about.
+
+use serde::{Deserialize, Serialize};
+
+use super::PlanPolicy;
+use crate::title::{FrameRate, Problem, ProblemCode, Ratio, VideoFacts, fit_ladder};
+
+/// How bright the pictures of a rendition may be (VIDEO-RANGE of RFC 8216bis 4.4.6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum VideoRange {
+    /// Standard dynamic range.
+    Sdr,
+    /// Perceptual quantiser (SMPTE ST 2084).
+    Pq,
+    /// Hybrid log-gamma (ARIB STD-B67).
+    Hlg,
+}
+
+/// The coding format of a video rendition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum VideoCodec {
+    /// H.264, 8 bits, 4:2:0.
+    Avc,
+    /// HEVC Main 10, 4:2:0.
+    Hevc,
+}
+
+/// How a video track's pictures are encoded. All rates are in bits and bits a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoEncoding {
+    /// The coding format.
+    pub codec: VideoCodec,
+    /// The encoder's preset, such as `veryfast`.
+    pub preset: String,
+    /// Constant rate factor in tenths.
+    pub crf_tenths: u16,
+    /// Highest rate over the length of the buffer.
+    pub maxrate_bps: u32,
+    /// The decoder's buffer.
+    pub bufsize_bits: u32,
+}
+
+/// How the samples of a video track come about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VideoMethod {
+    /// They are the source's own.
+    Copy {
+        /// Highest rate of the source's pictures over the lengths that BANDWIDTH counts, in bits a second.
+        peak_bps: u32,
+        /// Rate of the source's pictures over its whole length, in bits a second.
+        average_bps: u32,
+    },
+    /// They are decoded, scaled and encoded.
+    Encode(VideoEncoding),
+}
+
+/// One video rendition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoTrack {
+    /// Name of the rendition, such as `720p`.
+    pub name: String,
+    /// Width in square pixels, even.
+    pub width: u32,
+    /// Height in square pixels, even.
+    pub height: u32,
+    /// How bright its pictures may be.
+    pub range: VideoRange,
+    /// How its samples come about.
+    pub method: VideoMethod,
+}
+
+impl VideoTrack {
+    /// The highest rate that is promised before anything is measured, in bits a second.
+    pub fn cap_bps(&self) -> u32 {
+        match &self.method {
+            VideoMethod::Copy { peak_bps, .. } => *peak_bps,
+            VideoMethod::Encode(encoding) => encoding.maxrate_bps,
+        }
+    }
+
+    /// The decoder's buffer in bits.
+    pub fn buffer_bits(&self) -> u32 {
+        match &self.method {
+            VideoMethod::Copy { peak_bps, .. } => *peak_bps,
+            VideoMethod::Encode(encoding) => encoding.bufsize_bits,
+        }
+    }
+
+    /// How it is encoded; absent when it is copied.
+    pub fn encoding(&self) -> Option<&VideoEncoding> {
+        match &self.method {
+            VideoMethod::Copy { .. } => None,
+            VideoMethod::Encode(encoding) => Some(encoding),
+        }
+    }
+}
+
+/// The renditions of a picture, largest first.
+pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> Result<Vec<VideoTrack>, Problem> {
+    let pixels = u64::from(video.width) * u64::from(video.height);
+    if pixels > policy.pixels_max {
+        let detail = format!("its picture of {} by {} pixels is too large", video.width, video.height);
+        return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
+    }
+    let (width, height) = display_size(video);
+    let percent = if frame_rate.per_second() > Ratio::from_integer(31) { policy.ladder.high_rate_percent } else { 100 };
+    let scaled = |kilo: u32| u32::try_from(u64::from(kilo) * 10 * u64::from(percent)).unwrap_or(u32::MAX);
+    let tracks = fit_ladder(&policy.ladder, width, height).into_iter().map(|size| VideoTrack {
+        name: size.rung.name.clone(),
+        width: size.width,
+        height: size.height,
+        range: VideoRange::Sdr,
+        method: VideoMethod::Encode(VideoEncoding {
+            codec: VideoCodec::Avc,
+            preset: policy.preset.clone(),
+            crf_tenths: size.rung.crf_tenths,
+            maxrate_bps: scaled(size.rung.maxrate_kbps),
+            bufsize_bits: scaled(size.rung.bufsize_kbit),
+        }),
+    });
+    Ok(tracks.collect())
+}
+
+/// Size of the upright picture in square pixels; the side with the longer pixels grows.
+pub(super) fn display_size(video: &VideoFacts) -> (u32, u32) {
+    let (aspect_width, aspect_height) = match video.sample_aspect {
+        (0, _) | (_, 0) => (1, 1),
+        aspect => aspect,
+    };
+    let stretch = |side: u32, by: u32, over: u32| {
+        u32::try_from((u64::from(side) * u64::from(by) + u64::from(over) / 2) / u64::from(over)).unwrap_or(u32::MAX).max(1)
+    };
+    let (width, height) = if aspect_width >= aspect_height {
+        (stretch(video.width, aspect_width, aspect_height), video.height)
+    } else {
+        (video.width, stretch(video.height, aspect_height, aspect_width))
+    };
+    if video.orientation.swaps_sides() { (height, width) } else { (width, height) }
+}

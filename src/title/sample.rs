@@ -1,0 +1,120 @@
+//! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
+
+use super::{
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
+    Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
+    VideoTrack,
+};
+
+/// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
+pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
+    Plan {
+        origin: Ratio::from_integer(0),
+        timeline: Timeline::even(FrameRate::new(rate.0, rate.1).expect("a rate"), frames, segment_ms),
+        video_stream: Some(0),
+        orientation: Orientation::default(),
+        video: vec![
+            video_track("720p", 1280, 720, 3_000_000),
+            video_track("540p", 960, 540, 1_800_000),
+            video_track("240p", 426, 240, 450_000),
+        ],
+        audio: vec![audio_track("German", Some("de"), true)],
+        gain_hundredths_db: 0,
+        text: Vec::new(),
+    }
+}
+
+/// An encoded H.264 rendition.
+pub(crate) fn video_track(name: &str, width: u32, height: u32, maxrate_bps: u32) -> VideoTrack {
+    let encoding = VideoEncoding {
+        codec: VideoCodec::Avc,
+        preset: "veryfast".into(),
+        crf_tenths: 230,
+        maxrate_bps,
+        bufsize_bits: maxrate_bps / 2 * 3,
+    };
+    VideoTrack { name: name.into(), width, height, range: VideoRange::Sdr, method: VideoMethod::Encode(encoding) }
+}
+
+/// An encoded stereo rendition of stream 1 at 128 kbit/s.
+pub(crate) fn audio_track(name: &str, language: Option<&str>, default: bool) -> AudioTrack {
+    AudioTrack {
+        stream: 1,
+        name: name.into(),
+        language: language.map(str::to_owned),
+        default,
+        described: false,
+        tier: AudioTier::Stereo,
+        channels: 2,
+        sample_rate: AUDIO_SAMPLE_RATE,
+        bit_rate_bps: 128_000,
+        method: AudioMethod::Encode,
+    }
+}
+
+/// A progressive 1280×720 stream of `count` pictures, `interval` ticks of `1/den` s apart, from time zero.
+pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Option<(u32, u32)>) -> VideoFacts {
+    let last_pts = interval * (count as i64 - 1);
+    VideoFacts {
+        stream: 0,
+        codec: "h264".into(),
+        profile: None,
+        width: 1280,
+        height: 720,
+        sample_aspect: (1, 1),
+        orientation: Orientation::default(),
+        pixel_format: "yuv420p".into(),
+        bit_depth: 8,
+        colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
+        field_order: FieldOrder::Progressive,
+        time_base: TimeBase { num: 1, den },
+        first_pts: 0,
+        last_pts,
+        end_pts: last_pts + interval,
+        frame_count: count,
+        interval_median: if count > 1 { interval } else { 0 },
+        interval_max: interval,
+        interval_regular_count: count - 1,
+        interval_regular_ticks: last_pts,
+        declared_rate,
+        key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
+        undecodable_lead_count: 0,
+    }
+}
+
+/// A stereo AAC stream at 48 kHz with those samples, tagged German.
+pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
+    AudioFacts {
+        stream: 1,
+        codec: "aac".into(),
+        profile: None,
+        sample_rate: 48_000,
+        channels: 2,
+        language: Some("ger".into()),
+        label: None,
+        default: true,
+        time_base: TimeBase { num: 1, den: 48_000 },
+        first_sample,
+        end_sample,
+        anchors: Vec::new(),
+        discontinuity_count: 0,
+    }
+}
+
+/// A source of these streams.
+pub(crate) fn facts(streams: Vec<StreamFacts>) -> SourceFacts {
+    SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0 }
+}
+
+/// The policy of the defaults.
+pub(crate) fn policy() -> PlanPolicy {
+    PlanPolicy {
+        segment_ms: 4000,
+        frame_rate_max: 60,
+        ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
+        preset: "veryfast".into(),
+        audio_bps: 128_000,
+        duration_max_ms: 86_400_000,
+        pixels_max: 7680 * 4320,
+    }
+}

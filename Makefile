@@ -5,13 +5,14 @@
 #   DATA               keeps what `make demo` makes in this folder; else it is thrown away
 #   ONCE=1             `make demo` checks playback over HTTP and ends
 #   SOURCE, ROUNDS     which film `make bench` takes (the shipped sample), how often each side goes (3)
+#   MEDIA, CHECK, OUT  the folder that `make corpus` uploads, what checks each title there, where its table goes (benches/corpus.md)
 #   TESTS              which tests `make test` runs, by a part of their names; all when empty
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-build setup-demo build test lint demo bench fuzz clean
+.PHONY: help setup setup-build setup-demo build test lint demo bench corpus fuzz clean
 
 PORT ?= 8080
 ADMIN_PORT ?= 8081
@@ -21,6 +22,10 @@ ONCE ?=
 TESTS ?=
 SOURCE ?=
 ROUNDS ?=
+MEDIA ?= $(HEADWATER_TEST_MEDIA)
+CHECK ?=
+OUT ?=
+ONLY ?=
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +68,9 @@ demo: build setup-demo ## serves a shipped film, from upload to a page to watch 
 
 bench: setup build ## runs the benches against other programs; SOURCE names a film, ROUNDS how often
 	@SOURCE='$(SOURCE)' ROUNDS='$(ROUNDS)' benches/run
+
+corpus: build ## uploads every file of the folder MEDIA and writes a table of what became of each
+	@MEDIA='$(MEDIA)' CHECK='$(CHECK)' OUT='$(OUT)' ONLY='$(ONLY)' python3 .ci/corpus.py
 
 fuzz: ## fuzzes the parsers, once there are targets
 	@echo "there are no fuzz targets yet: they come with a later issue"

@@ -4,7 +4,6 @@
 Called by `make demo`, which describes the variables it reads. With ONCE=1 it checks playback over HTTP and ends with 0.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -12,10 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
+from origin import Failed, Origin
 from playback import Fault, verify
 from watch import NoPage, WatchPage
 
@@ -23,18 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "media/samples/bunny.mp4"
 # The film's licence asks for it: see media/samples/README.md.
 CREDIT = "Big Buck Bunny © 2008 Blender Foundation, www.bigbuckbunny.org, licensed under CC BY 3.0; cut."
-START_S = 30
 PLAYABLE_S = 120
-STOP_S = 45
-
-
-class Failed(Exception):
-    """The demo cannot go on; the message says why."""
-
-
-def program():
-    folder = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    return ROOT / folder / "release/headwater"
 
 
 def port(name):
@@ -56,36 +43,8 @@ def require_free(name, number):
             raise Failed(f"port {number} cannot be had ({error.strerror}); try make demo {name}=0") from None
 
 
-def wait_for(what, seconds, server, look):
-    """Looks until there is something to see, the server ends, or time is up."""
-    end = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if server.poll() is not None:
-            raise Failed(f"the server ended with {server.returncode} before {what}")
-        if time.monotonic() > end:
-            raise Failed(f"not {what} after {seconds} s")
-        time.sleep(0.1)
-
-
-def reachable(address):
-    """An address to ask, for an address that is listened on."""
-    return address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
-
-
-def bound_addresses(run):
-    """What the server wrote about itself, once it did."""
-    try:
-        return json.loads(run.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return None
-
-
-def newest_title(admin):
-    with urllib.request.urlopen(f"http://{admin}/api/v1/titles?limit=1", timeout=10) as response:
-        titles = json.load(response)["titles"]
+def newest_title(origin):
+    titles = origin.get("/api/v1/titles?limit=1")["titles"]
     if not titles:
         raise Failed("the upload left no title")
     if titles[0]["state"] == "failed":
@@ -101,50 +60,31 @@ def watch_page(number, title, look):
         return None, str(reason)
 
 
-def stop(server):
-    if server.poll() is None:
-        server.send_signal(signal.SIGTERM)
-        try:
-            server.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-            raise Failed(f"the server did not stop within {STOP_S} s") from None
-
-
 def show(data):
     listen, admin, watch = port("PORT"), port("ADMIN_PORT"), port("WATCH_PORT")
     require_free("PORT", listen)
     require_free("ADMIN_PORT", admin)
     page = None
-    run = data / "run.json"
-    # What an earlier server left would be mistaken for this one's.
-    run.unlink(missing_ok=True)
-    addresses = ["--listen", f"0.0.0.0:{listen}", "--admin", f"127.0.0.1:{admin}"]
-    # A session of its own: Ctrl-C reaches the demo, and the demo stops the server.
-    server = subprocess.Popen([program(), "serve", "--data", data, *addresses], start_new_session=True)
+    origin = Origin(data, f"0.0.0.0:{listen}", f"127.0.0.1:{admin}")
     try:
-        bound = wait_for("listening", START_S, server, lambda: bound_addresses(run))
-        admin = reachable(bound["admin"])
-        upload = [program(), "upload", SAMPLE, "--server", f"http://{admin}", "--name", "Big Buck Bunny"]
+        upload = [origin.program, "upload", SAMPLE, "--server", origin.admin_url, "--name", "Big Buck Bunny"]
         if subprocess.run(upload, check=False).returncode != 0:
             raise Failed("the upload failed")
-        title = wait_for("playable", PLAYABLE_S, server, lambda: (t := newest_title(admin))["playable"] and t)
+        title = origin.wait_for("playable", PLAYABLE_S, lambda: (t := newest_title(origin))["playable"] and t)
         url = title["playback"]["hls"]
-        page, why_not = watch_page(watch, title, lambda: newest_title(admin))
-        print(f"\n  watch     {page.url if page else f'no page ({why_not})'}\n  playback  {url}\n  console   http://{admin}/\n", flush=True)
+        page, why_not = watch_page(watch, title, lambda: newest_title(origin))
+        print(f"\n  watch     {page.url if page else f'no page ({why_not})'}\n  playback  {url}\n  console   {origin.admin_url}/\n", flush=True)
         if os.environ.get("ONCE"):
             print(f"  {verify(url)}", flush=True)
             if page:
                 print(f"  {page.verify(Fault)}", flush=True)
         else:
             print("  serving until Ctrl-C", flush=True)
-            code = server.wait()
-            raise Failed(f"the server ended with {code}")
+            raise Failed(f"the server ended with {origin.server.wait()}")
     finally:
         if page:
             page.close()
-        stop(server)
+        origin.stop()
 
 
 def main():

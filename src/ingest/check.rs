@@ -124,6 +124,8 @@ impl Check<'_> {
             other => other?,
         };
         let listing = self.store.list(id).await?;
+        // After the listing: a document is announced before it is put.
+        let loose = self.catalogue.loose_documents_of(id).await?;
         let found = self.compare(&title, &expected, &listing).await?;
         let now = match self.catalogue.title(id).await {
             Ok(now) => Some(now.state),
@@ -135,7 +137,7 @@ impl Check<'_> {
             return Ok(());
         }
         found.into_iter().for_each(|violation| self.violated(violation));
-        self.without_row(&title, &expected, listing);
+        self.without_row(&title, &expected, &loose, listing);
         Ok(())
     }
 
@@ -205,10 +207,12 @@ impl Check<'_> {
     }
 
     /// Files of a known title that no row names.
-    fn without_row(&mut self, title: &TitleRecord, expected: &[Expected], listing: Listing) {
+    fn without_row(&mut self, title: &TitleRecord, expected: &[Expected], loose: &[ContentHash], listing: Listing) {
         let named: std::collections::HashSet<Key> = expected.iter().map(|one| one.key).collect();
         let unnamed: Vec<Key> = listing.objects.iter().map(|(key, _)| *key).filter(|key| !named.contains(key)).collect();
-        let mut files = listing.partial.len() as u64;
+        let is_loose = |key: &Key| matches!(key, Key::Object(_, hash) if loose.contains(hash));
+        let (waiting, unnamed): (Vec<Key>, Vec<Key>) = unnamed.into_iter().partition(is_loose);
+        let mut files = (listing.partial.len() + waiting.len()) as u64;
         if title.state == TitleState::Ready {
             unnamed.into_iter().for_each(|key| self.violated(Violation::Unnamed { title: title.id, key }));
         } else {
@@ -270,7 +274,7 @@ async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expe
     if title.state == TitleState::Surveying {
         return Ok(expected);
     }
-    let plan = match catalogue.plan(id, title.generation).await {
+    let plan = match catalogue.plan(id, title.ledger).await {
         // Said already, as a contradiction.
         Err(catalogue::Error::NotFound(_)) => return Ok(expected),
         other => other?,
@@ -281,7 +285,13 @@ async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expe
         bytes: track.init_bytes,
         hash: track.init_hash,
     }));
-    expected.extend(catalogue.ledger(id, title.generation).await?.into_iter().map(|segment| Expected {
+    expected.extend(catalogue.documents(id).await?.into_iter().map(|(hash, bytes)| Expected {
+        part: Part::Document(hash),
+        key: Key::Object(id, hash),
+        bytes,
+        hash,
+    }));
+    expected.extend(catalogue.ledger(id, title.ledger).await?.into_iter().map(|segment| Expected {
         part: Part::Segment(segment.track, segment.number),
         key: Key::Object(id, segment.hash),
         bytes: segment.bytes,

@@ -82,5 +82,5 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
     let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
-    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.generation })
+    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger })
 }

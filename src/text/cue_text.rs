@@ -226,10 +226,10 @@ fn apply(out: &mut CueText, inner: &str) {
     let rest = if is_end { "" } else { inner.get(name_of(inner).len()..).unwrap_or_default() };
     let (classes, annotation) = rest.split_once([' ', '\t', '\n']).unwrap_or((rest, ""));
     let mut kept: String = classes.split('.').filter(|class| is_class(class)).map(|class| format!(".{class}")).collect();
-    let annotation = annotation.split_whitespace().collect::<Vec<_>>().join(" ");
+    let annotation = escaped(annotation).split_whitespace().collect::<Vec<_>>().join(" ");
     if matches!(name, "v" | "lang") && !annotation.is_empty() {
         kept.push(' ');
-        kept.push_str(&escaped(&annotation));
+        kept.push_str(&annotation);
     }
     // With the bracket behind them, hyphens would be an arrow.
     kept.truncate(kept.trim_end_matches(['-', ' ']).len());

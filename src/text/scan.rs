@@ -15,7 +15,7 @@ pub(super) fn cues(lines: &[&str], dialect: Dialect, limits: &Limits) -> Result<
         if dialect == Dialect::WebVtt {
             // A comment or a style sheet reaches to the next blank line, and may have arrows in it.
             let begins = index == 0 || lines[index - 1].trim().is_empty();
-            skipping = if line.trim().is_empty() { false } else { skipping || begins && is_other_block(line) };
+            skipping = if line.trim().is_empty() { false } else { skipping || begins && may_hold_arrows(line) };
             if skipping {
                 continue;
             }
@@ -45,11 +45,19 @@ struct Timing {
     rest: String,
 }
 
-/// Whether a block of WebVTT that begins with `line` is no cue (WebVTT 4.1).
+/// Whether a block of WebVTT that begins with `line` is no cue (WebVTT 4.1); files joined from segments have headers inside.
 fn is_other_block(line: &str) -> bool {
-    ["NOTE", "STYLE", "REGION", "WEBVTT", "X-TIMESTAMP-MAP"].iter().any(|word| {
-        line.trim_start_matches('\u{feff}').strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '=']))
-    }) && !line.contains("-->")
+    may_hold_arrows(line) || begins(line, "WEBVTT") || begins(line, "X-TIMESTAMP-MAP")
+}
+
+/// Whether it is one in which a line of times is none.
+fn may_hold_arrows(line: &str) -> bool {
+    ["NOTE", "STYLE", "REGION"].iter().any(|word| begins(line, word))
+}
+
+fn begins(line: &str, word: &str) -> bool {
+    let rest = line.trim_start_matches('\u{feff}').strip_prefix(word);
+    rest.is_some_and(|rest| (rest.is_empty() || rest.starts_with([' ', '\t', '='])) && !rest.contains("-->"))
 }
 
 /// Reads a line of times; absent for any other.
@@ -61,10 +69,13 @@ fn timing(line: &str, index: usize) -> Result<Option<Timing>, Fault> {
     if !is_time || start.trim().len() > 24 {
         return Ok(None);
     }
-    let rest = rest.trim_start();
-    // The end is what looks like a time, with or without a space before what follows.
-    let length = rest.find(|letter: char| !letter.is_ascii_digit() && !":,.".contains(letter)).unwrap_or(rest.len());
-    let (end, rest) = rest.split_at(length);
+    let rest = rest.trim();
+    let (end, rest) = match rest.split_once(char::is_whitespace) {
+        // Spaces within a time, as text recognition leaves them.
+        Some(_) if clock::read(rest).is_some() => (rest, ""),
+        Some(split) => split,
+        None => (rest, ""),
+    };
     let (Some(start_ms), Some(end_ms)) = (clock::read(start), clock::read(end)) else {
         return Err(Fault::at(
             FaultKind::BadTime,

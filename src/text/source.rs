@@ -73,7 +73,7 @@ impl Converted {
         }
         let (document, too_long) = text.map(|text| document(text, plan)).unwrap_or_default();
         let kind = kind(facts);
-        let language = facts.language.as_deref().and_then(|tag| LanguageTag::parse(tag).ok());
+        let language = facts.language.as_deref().and_then(language);
         let label = facts.label.clone().filter(|label| !label.contains(char::is_control));
         let wanted = label.unwrap_or_else(|| usual_name(language.as_ref(), kind, self.tracks.len() + 1));
         let name = free_name(&wanted, &self.tracks);
@@ -104,6 +104,12 @@ impl Converted {
         });
         self.documents.push((hash, bytes));
     }
+}
+
+/// The language of a tag as containers have it; what is odd behind the primary language does not count.
+fn language(tag: &str) -> Option<LanguageTag> {
+    let tag = tag.replace('_', "-");
+    LanguageTag::parse(&tag).or_else(|_| LanguageTag::parse(tag.split('-').next().unwrap_or_default())).ok()
 }
 
 /// What a track is for, by what its container marks and its title says.

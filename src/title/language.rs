@@ -13,7 +13,8 @@ impl LanguageTag {
     /// # Errors
     /// [`InvalidLanguageTag`] for what is not well formed, and for a primary language that nobody knows.
     pub fn parse(text: &str) -> Result<Self, InvalidLanguageTag> {
-        if text.len() > TAG_BYTES_MAX {
+        let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if text.len() > TAG_BYTES_MAX || !allowed {
             return Err(InvalidLanguageTag);
         }
         let mut parts = text.split('-');
@@ -55,7 +56,7 @@ impl LanguageTag {
 
     /// Its English name, with what distinguishes it from the language at large: `German`, `Portuguese (BR)`.
     pub fn name(&self) -> Option<String> {
-        let name = name(self.primary())?;
+        let name = name(self.known()?.split('-').next()?)?;
         let rest = self.0.split_once('-').map(|(_, rest)| format!(" ({rest})"));
         Some(format!("{name}{}", rest.unwrap_or_default()))
     }

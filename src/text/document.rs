@@ -86,6 +86,8 @@ impl Document {
         let mut out = String::from("WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n");
         let shown = self.cues.iter().take_while(|cue| cue.start_ms < period_ms.end).filter(|cue| cue.end_ms > period_ms.start);
         shown.for_each(|cue| write_cue(&mut out, cue));
+        // Some readers join segments before they read them.
+        out.push('\n');
         out
     }
 }
@@ -116,10 +118,10 @@ mod tests {
         let document = Document::new(cues);
         let head = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n";
         let over = "\n00:00:03.500 --> 00:00:04.500 line:0\nover the cut\ntwo lines\n";
-        assert_eq!(document.segment(0..4000), format!("{head}\n00:00:00.500 --> 00:00:01.000\nfirst\n{over}"));
-        assert_eq!(document.segment(4000..8000), format!("{head}{over}"));
-        assert_eq!(document.segment(4500..8000), head, "a cue that ends where the period starts is not in it");
-        assert_eq!(document.segment(8000..9000), head, "nor one that starts where it ends");
+        assert_eq!(document.segment(0..4000), format!("{head}\n00:00:00.500 --> 00:00:01.000\nfirst\n{over}\n"));
+        assert_eq!(document.segment(4000..8000), format!("{head}{over}\n"));
+        assert_eq!(document.segment(4500..8000), format!("{head}\n"), "a cue that ends where the period starts is not in it");
+        assert_eq!(document.segment(8000..9000), format!("{head}\n"), "nor one that starts where it ends");
     }
 
     #[test]

@@ -59,13 +59,7 @@ impl Catalogue {
         sqlx::query("UPDATE titles SET generation = ? WHERE id = ?").bind(next.0).bind(id.to_string()).execute(&mut *connection).await?;
         forget_oldest(connection, id, next, text).await?;
         let now = documents(connection, id).await?;
-        for (hash, _) in &now {
-            sqlx::query("DELETE FROM loose_documents WHERE title = ? AND hash = ?")
-                .bind(id.to_string())
-                .bind(hash.to_string())
-                .execute(&mut *connection)
-                .await?;
-        }
+        named(connection, id, now.iter().map(|(hash, _)| *hash)).await?;
         for (hash, _) in before.difference(&now) {
             loosen(connection, id, *hash).await?;
         }
@@ -110,6 +104,18 @@ impl Catalogue {
             .await?;
         Ok(())
     }
+}
+
+/// Takes documents that a generation names off the list of loose ones.
+pub(super) async fn named(connection: &mut SqliteConnection, id: TitleId, hashes: impl Iterator<Item = ContentHash>) -> Result<()> {
+    for hash in hashes {
+        sqlx::query("DELETE FROM loose_documents WHERE title = ? AND hash = ?")
+            .bind(id.to_string())
+            .bind(hash.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn loosen(connection: &mut SqliteConnection, id: TitleId, hash: ContentHash) -> Result<()> {

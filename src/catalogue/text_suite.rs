@@ -23,6 +23,9 @@ async fn planned(catalogue: &Catalogue, id: TitleId, text: Vec<TextTrack>) {
     let source = SourceRecord { bytes: 6, sha256: ContentHash::of(b"source") };
     catalogue.source_received(id, source, 2).await.expect("received");
     let plan = Plan { text, ..plan() };
+    for track in &plan.text {
+        catalogue.document_coming(id, track.document).await.expect("noted");
+    }
     catalogue.planned(id, &facts(), &plan, &tracks(), &[], 3).await.expect("planned");
 }
 

@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::rows::{self, signed, to_json};
+use super::text::named;
 use super::{Catalogue, Error, Result, SegmentRecord, SourceRecord, TitleRecord, TrackRates, TrackRecord};
 use crate::title::{Generation, Plan, Problem, Remark, SourceFacts, TitleId, TitleState, TrackId};
 
@@ -90,6 +91,7 @@ impl Catalogue {
             .bind(plan_json)
             .execute(&mut *turn.transaction)
             .await?;
+        named(&mut turn.transaction, id, plan.text.iter().map(|text| text.document)).await?;
         for track in tracks {
             insert_track(&mut turn.transaction, id, title.ledger, track).await?;
         }

@@ -346,7 +346,8 @@ mod tests {
     use super::*;
     use crate::catalogue::sample::{facts, init_bytes, plan, rates, segment, segment_bytes, segments, title_id, tracks};
     use crate::catalogue::{Contradiction, SourceRecord};
-    use crate::title::{Generation, Problem, ProblemCode, SegmentNumber, TrackId};
+    use crate::title::sample::text_track;
+    use crate::title::{Generation, Problem, ProblemCode, SegmentNumber, TextKind, TrackId};
 
     const FIRST: Generation = Generation::FIRST;
     const SOURCES: CheckOptions = CheckOptions { hash_sources: true };
@@ -499,6 +500,37 @@ mod tests {
         fixture.store.delete_title(deleted).await.expect("removed");
         fixture.catalogue.drop_garbage(deleted).await.expect("dropped");
         assert!(fixture.check(SOURCES).await.leftovers.iter().all(|left| left.title != deleted));
+    }
+
+    #[tokio::test]
+    async fn documents_are_looked_at_and_loose_ones_wait() {
+        let fixture = Fixture::new().await;
+        let id = title_id(1);
+        fixture.ready(id).await;
+        let tracks = [("one", 2), ("two", 3)].map(|(name, generation)| text_track(name, Some("en"), TextKind::Subtitles, (generation, 0)));
+        for (track, from) in tracks.iter().zip([1, 2]) {
+            let text = track.name.clone();
+            fixture.put(Key::Object(id, track.document), Bytes::from(text)).await;
+            fixture.catalogue.retext(id, Generation(from), std::slice::from_ref(track), 6).await.expect("changed");
+        }
+        let loose = ContentHash::of(b"loose");
+        fixture.catalogue.document_coming(id, loose).await.expect("noted");
+        fixture.put(Key::Object(id, loose), Bytes::from_static(b"loose")).await;
+        let findings = fixture.check(SOURCES).await;
+        assert_eq!(findings.violations, []);
+        assert_eq!(findings.leftovers.iter().map(|left| left.files).collect::<Vec<_>>(), [1]);
+
+        fixture.catalogue.document_gone(id, loose).await.expect("taken off");
+        std::fs::remove_file(fixture.path(Key::Object(id, tracks[0].document))).expect("removed");
+        std::fs::write(fixture.path(Key::Object(id, tracks[1].document)), "TWO").expect("written");
+        let found = fixture.check(SOURCES).await.violations;
+        for violation in [
+            Violation::Missing { title: id, part: Part::Document(tracks[0].document) },
+            Violation::WrongHash { title: id, part: Part::Document(tracks[1].document) },
+            Violation::Unnamed { title: id, key: Key::Object(id, loose) },
+        ] {
+            assert!(found.contains(&violation), "{violation} not in {found:?}");
+        }
     }
 
     #[tokio::test]

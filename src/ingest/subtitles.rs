@@ -54,6 +54,19 @@ pub enum SubtitleError {
     Broken(#[from] tokio::task::JoinError),
 }
 
+impl SubtitleError {
+    /// A fixed name for metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Fault(fault) => fault.kind.as_str(),
+            Self::NoTracks(_) => "no-tracks",
+            Self::TooMany(_) => "too-many",
+            Self::NoSuchTrack => "no-such-track",
+            Self::Store(_) | Self::Catalogue(_) | Self::Broken(_) => "unavailable",
+        }
+    }
+}
+
 impl Ingest {
     /// Adds a file of at most `bytes_max` bytes to a title, in place of every track of its language and kind. When this returns,
     /// the document is durable and the title is at its new generation; a file that changes nothing makes none. Tells also
@@ -62,6 +75,24 @@ impl Ingest {
     /// # Errors
     /// [`SubtitleError`]; the title is then as it was.
     pub async fn put_subtitles(&self, id: TitleId, file: SubtitleFile, bytes_max: u64) -> Result<(TitleRecord, bool), SubtitleError> {
+        self.counted(self.put(id, file, bytes_max).await, "put")
+    }
+
+    /// Takes every track of a language and kind away, wherever it came from. To be run to its end.
+    ///
+    /// # Errors
+    /// [`SubtitleError`]; the title is then as it was.
+    pub async fn remove_subtitles(&self, id: TitleId, language: &LanguageTag, kind: TextKind) -> Result<TitleRecord, SubtitleError> {
+        self.counted(self.remove(id, language, kind).await, "removed")
+    }
+
+    fn counted<T>(&self, changed: Result<T, SubtitleError>, done: &'static str) -> Result<T, SubtitleError> {
+        let outcome = changed.as_ref().map_or_else(SubtitleError::as_str, |_| done);
+        self.metrics.subtitle_changes.get_or_create(&[("outcome", outcome)]).inc();
+        changed
+    }
+
+    async fn put(&self, id: TitleId, file: SubtitleFile, bytes_max: u64) -> Result<(TitleRecord, bool), SubtitleError> {
         let (_, planned) = self.planned(id).await?;
         let SubtitleFile { language, kind, name, default, bytes } = file;
         let (duration_ms, primary) = (planned.plan.timeline.duration_ms(), language.primary().to_owned());
@@ -88,11 +119,7 @@ impl Ingest {
         Ok((changed.map_err(|error| not_then(error, title.state))?, replaced))
     }
 
-    /// Takes every track of a language and kind away, wherever it came from. To be run to its end.
-    ///
-    /// # Errors
-    /// [`SubtitleError`]; the title is then as it was.
-    pub async fn remove_subtitles(&self, id: TitleId, language: &LanguageTag, kind: TextKind) -> Result<TitleRecord, SubtitleError> {
+    async fn remove(&self, id: TitleId, language: &LanguageTag, kind: TextKind) -> Result<TitleRecord, SubtitleError> {
         let _turn = self.text_turn.lock().await;
         let (title, planned) = self.planned(id).await?;
         let tracks = text::remove(&planned.plan.text, language, kind, next(&title)).ok_or(SubtitleError::NoSuchTrack)?;

@@ -227,7 +227,8 @@ mod tests {
             3
         );
         assert!(lines(&text, "#EXT-X-MEDIA:TYPE=SUBTITLES,")[0].starts_with("URI=\"3/s0/index.m3u8\",GROUP-ID=\"text\""), "{text}");
-        (plan.video.clear(), plan.audio.truncate(1));
+        plan.video.clear();
+        plan.audio.truncate(1);
         let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
         assert_eq!(
             lines(&text, "#EXT-X-STREAM-INF:"),

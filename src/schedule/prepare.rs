@@ -70,6 +70,8 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     plan.text = tracks_of_text;
     let remarks = [remarks, told].concat();
     for (hash, document) in documents {
+        // Another attempt, under another policy, may make others of it.
+        shared.catalogue.document_coming(id, hash).await?;
         shared.store.put(Key::Object(id, hash), document).await?;
     }
     let headers = worker.open(facts.clone(), plan.clone()).await?;

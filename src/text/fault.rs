@@ -28,6 +28,22 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
+    /// The stable name, for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotText => "not-text",
+            Self::OtherFormat => "other-format",
+            Self::NoCues => "no-cues",
+            Self::BadTime => "bad-time",
+            Self::EndsBeforeStart => "ends-before-start",
+            Self::BeyondTheEnd => "beyond-the-end",
+            Self::TooLarge => "too-large",
+            Self::TooManyLines => "too-many-lines",
+            Self::TooManyCues => "too-many-cues",
+            Self::CueTooLong => "cue-too-long",
+        }
+    }
+
     /// Whether the file would be good if it were smaller.
     pub fn is_limit(self) -> bool {
         matches!(self, Self::TooLarge | Self::TooManyLines | Self::TooManyCues | Self::CueTooLong)

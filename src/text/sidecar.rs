@@ -113,7 +113,10 @@ mod tests {
         Limits::of_bytes(4 << 20)
     }
 
-    fn parse(text: &str) -> Result<Vec<(u64, u64, String, String)>, (FaultKind, Option<u32>)> {
+    /// Start, end, settings and text.
+    type Row = (u64, u64, String, String);
+
+    fn parse(text: &str) -> Result<Vec<Row>, (FaultKind, Option<u32>)> {
         let document = read(text.as_bytes(), None, 36_000_000, &limits()).map_err(|fault| (fault.kind, fault.line))?;
         Ok(document.cues().iter().map(|cue| (cue.start_ms, cue.end_ms, cue.settings.clone(), cue.text.clone())).collect())
     }

@@ -45,11 +45,17 @@ pub fn convert(facts: &SourceFacts, texts: &[SourceText], plan: &Plan) -> (Vec<T
     }
     let Converted { mut tracks, documents, mut remarks, left_out, pictures } = converted;
     if pictures > 0 {
-        let message = format!("{pictures} subtitle tracks are pictures, which players of HLS do not show. Add them as text files instead.");
+        let message = format!(
+            "The source has {} of subtitles that are pictures, which players of HLS do not show. Add them as text files instead.",
+            counted(pictures as u64, "track")
+        );
         remarks.push(Remark::new(RemarkCode::BitmapSubtitles, message));
     }
     if left_out > 0 {
-        let message = format!("{left_out} subtitle tracks were left out: they hold nothing that can be shown, or are too many.");
+        let message = format!(
+            "The source has {} of subtitles beyond the limit or without anything that can be shown. What is there was left out.",
+            counted(left_out as u64, "track")
+        );
         remarks.push(Remark::new(RemarkCode::StreamIgnored, message));
     }
     one_default(&mut tracks);
@@ -79,15 +85,18 @@ impl Converted {
         let name = free_name(&wanted, &self.tracks);
         let damaged = facts.damaged_count + too_long;
         if damaged > 0 {
-            let message = format!("{damaged} cues of the subtitles '{name}' cannot be read or are too long. They were left out.");
+            let message = format!(
+                "In the subtitles '{name}', {} cannot be read or taken whole. What is missing was left out.",
+                counted(damaged, "cue")
+            );
             self.remarks.push(Remark::new(RemarkCode::SubtitlesDamaged, message));
         }
         if document.cues().is_empty() || self.tracks.len() >= TEXT_TRACKS_MAX {
             self.left_out += 1;
             return;
         }
-        let message =
-            format!("The subtitles '{name}' ({}, {} cues) became WebVTT, without their styling.", facts.codec, document.cues().len());
+        let cues = counted(document.cues().len() as u64, "cue");
+        let message = format!("The subtitles '{name}' ({}, {cues}) became WebVTT, without their styling.", facts.codec);
         self.remarks.push(Remark::new(RemarkCode::SubtitlesConverted, message));
         let bytes = Bytes::from(document.write());
         let hash = ContentHash::of(&bytes);
@@ -123,6 +132,10 @@ fn kind(facts: &SubtitleFacts) -> TextKind {
     } else {
         TextKind::Subtitles
     }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A mark that several tracks bear says nothing: many programs mark all they write. One at most is the default.

@@ -5,6 +5,7 @@
 pub mod cmaf;
 pub mod playlist;
 pub mod semantics;
+pub mod text;
 pub mod title;
 // Adapters: one outside thing each.
 pub mod cache;

@@ -21,6 +21,7 @@ const TABLE: &str = "
 title
 cmaf        title
 playlist    title cmaf
+text        title
 semantics   title
 
 [adapters]
@@ -30,7 +31,7 @@ cache       pure
 worker      pure
 
 [worker-binary]
-media             title cmaf worker
+media             title cmaf text worker
 headwater-worker  worker media
 
 [flows]

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use headwater::cmaf;
 use headwater::playlist::{self, TrackFacts, names};
 use headwater::title::Generation;
+use http::{Method, StatusCode};
 use tokio::process::Command;
 
 use crate::harness::{Opened, policy};
-use crate::server::{Server, Title};
+use crate::server::{Server, Title, clip_bytes, headwater, output, request, whole};
 
 /// What the browser saw. Times are in milliseconds of the title.
 #[derive(Debug, serde::Deserialize)]
@@ -31,6 +32,8 @@ pub struct Report {
     pub levels: Vec<Level>,
     /// The steps in order, with the size of the pictures that were shown.
     pub played: Vec<Step>,
+    /// Cues that were on the screen when they were looked for.
+    pub captions: Vec<Caption>,
     /// Errors that hls.js reported, those it got over included.
     pub errors: Vec<PlayerError>,
     /// Pictures decoded.
@@ -50,6 +53,22 @@ pub struct Level {
     pub width: u32,
     /// Height of its pictures.
     pub height: u32,
+}
+
+/// A cue as the browser showed it. Times are in milliseconds of the title.
+#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caption {
+    /// What the menu calls its track.
+    pub track: String,
+    /// The track's language.
+    pub language: String,
+    /// When it appears.
+    pub start_ms: u64,
+    /// When it goes.
+    pub end_ms: u64,
+    /// What it shows, with its tags.
+    pub text: String,
 }
 
 /// A step that was played.
@@ -95,6 +114,11 @@ pub async fn play(url: &str) -> Report {
 /// Plays the multivariant playlist in a folder, served without any of Headwater's code.
 pub async fn play_folder(folder: &Path) -> Report {
     watch([OsStr::new("--folder"), folder.as_os_str(), OsStr::new(names::MULTIVARIANT)]).await
+}
+
+/// Plays as [`play`], with the subtitles of that name.
+pub async fn play_with(url: &str, captions: &str) -> Report {
+    watch([url, "--captions", captions]).await
 }
 
 async fn watch(what: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Report {
@@ -175,4 +199,44 @@ async fn the_shipped_sample_plays_from_the_origin() {
     report.assert_flawless();
     assert_eq!(report.levels.len(), 4, "720p has the rungs 720, 540, 360, 240");
     assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn subtitles_are_shown_at_their_time() {
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&data.path().join("data"), &[]).await;
+    let title = server.upload("film", clip_bytes("320x240", 10)).await;
+    let title = server.until(title.id(), Title::is_ready).await;
+    for (language, text) in [("de", "Etwas anderes"), ("pt-BR", "Olá & <i>adeus</i>")] {
+        // Over the first cut, so that it comes in two segments.
+        let file = format!("1\n00:00:01,500 --> 00:00:06,250\n{text}\n");
+        let put = request(Method::PUT, &server.api(&format!("/api/v1/titles/{}/subtitles/{language}", title.id())), &[], whole(file));
+        assert_eq!(server.send(put).await.status, StatusCode::CREATED);
+    }
+    let report = play_with(title.hls(), "Portuguese (BR)").await;
+    report.assert_flawless();
+    let expect = Caption {
+        track: "Portuguese (BR)".into(),
+        language: "pt-BR".into(),
+        start_ms: 1500,
+        end_ms: 6250,
+        text: "Olá &amp; <i>adeus</i>".into(),
+    };
+    assert_eq!(report.captions, [expect]);
+}
+
+#[tokio::test]
+async fn subtitles_of_a_source_are_shown_from_plain_files() {
+    let home = tempfile::tempdir().expect("a directory");
+    let out = home.path().join("film");
+    let film = super::subtitles::mkv("10");
+    let transcode = headwater(&["transcode", film.to_str().expect("UTF-8"), "--out", out.to_str().expect("UTF-8")]);
+    let made = output(transcode).await;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let what = [OsStr::new("--folder"), out.as_os_str(), OsStr::new(names::MULTIVARIANT), OsStr::new("--captions"), OsStr::new("German")];
+    let report = watch(what).await;
+    report.assert_flawless();
+    let cue = &report.captions[0];
+    assert_eq!((cue.text.as_str(), cue.language.as_str()), ("One <i>&amp; only</i>", "de"));
+    assert!(cue.start_ms.abs_diff(1000) < 50 && cue.end_ms - cue.start_ms == 1500, "{cue:?}");
 }

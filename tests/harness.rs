@@ -53,7 +53,7 @@ impl Opened {
     /// Surveys, plans and opens `path`.
     pub async fn new(path: &Path, policy: &PlanPolicy) -> Result<Self, Failure> {
         let mut worker = Worker::spawn(&worker_settings(), File::open(path).expect("the file"))?;
-        let facts = worker.survey().await?;
+        let facts = worker.survey().await?.facts;
         let (plan, _) = plan(&facts, policy).map_err(Failure::Rejected)?;
         let headers = worker.open(facts.clone(), plan.clone()).await?;
         Ok(Self { worker, facts, plan, headers })

@@ -20,5 +20,6 @@ mod sandbox;
 mod segments;
 mod server;
 mod sound;
+mod subtitles;
 mod survey;
 mod together;

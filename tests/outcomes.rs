@@ -90,7 +90,8 @@ async fn a_refusal_leaves_the_worker_of_use() {
 #[tokio::test]
 async fn too_little_memory_is_named() {
     let film = clip("mp4", &["-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=25:d=1", "-c:v", "libx264", "-preset", "ultrafast"]);
-    let facts = Worker::spawn(&worker_settings(), File::open(&film).expect("the file")).expect("a worker").survey().await.expect("facts");
+    let facts =
+        Worker::spawn(&worker_settings(), File::open(&film).expect("the file")).expect("a worker").survey().await.expect("facts").facts;
     let (plan, _) = plan(&facts, &policy()).expect("a plan");
     let mut out_of_memory = 0;
     let mut done = 0;

@@ -15,9 +15,9 @@ pub struct Track {
 }
 
 impl Track {
-    /// URL of the init segment.
-    pub fn init(&self) -> String {
-        join(&self.url, &self.playlist.segments[0].map.as_ref().expect("a map").uri)
+    /// URL of the init segment; text has none.
+    pub fn init(&self) -> Option<String> {
+        self.playlist.segments[0].map.as_ref().map(|map| join(&self.url, &map.uri))
     }
 
     /// URLs of the segments, in order.
@@ -57,7 +57,7 @@ impl Presentation {
         let mut urls = vec![self.url.clone()];
         for track in &self.tracks {
             urls.push(track.url.clone());
-            urls.push(track.init());
+            urls.extend(track.init());
             urls.extend(track.segments());
         }
         urls

@@ -47,6 +47,12 @@ const COMMANDS: &[(&str, Try)] = &[
         Try::Prints(&["\"name\":\"film.mp4\"", "\"problem\":null"]),
     ),
     ("curl --fail-with-body http://127.0.0.1:8081/api/v1/titles/TITLE", Try::Prints(&["\"id\":\"TITLE\"", "\"playable\":true"])),
+    ("headwater subtitles add TITLE film.de.srt --lang de", Try::Prints(&["subtitles  de, German, subtitles, sidecar"])),
+    (
+        "curl --fail-with-body -T film.de.srt 'http://127.0.0.1:8081/api/v1/titles/TITLE/subtitles/de?kind=captions&default=true'",
+        Try::Prints(&["\"generation\":3", "\"kind\":\"captions\",\"default\":true"]),
+    ),
+    ("headwater subtitles remove TITLE --lang de --kind captions", Try::Prints(&["subtitles  de, German, subtitles, sidecar"])),
     ("headwater titles delete TITLE", Try::Prints(&[])),
     ("headwater config", Try::Prints(&["segment_wait = \"8s\"", "# default"])),
     ("HEADWATER_CACHE__BYTES=2GiB headwater config", Try::Prints(&["bytes = \"2GiB\"", "# environment HEADWATER_CACHE__BYTES"])),
@@ -93,6 +99,7 @@ impl Newcomer {
         let sources = ["-f", "lavfi", "-i", "testsrc2=size=426x240:rate=25", "-f", "lavfi", "-i", "sine=frequency=440"];
         let film = clip("mp4", &[&sources[..], &["-t", "5", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]].concat());
         fs::copy(film, home.path().join("film.mp4")).expect("copied");
+        fs::write(home.path().join("film.de.srt"), "1\n00:00:01,000 --> 00:00:02,000\nHallo\n").expect("written");
         Self { home, server: None, title: "TITLE".into() }
     }
 

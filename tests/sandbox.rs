@@ -64,7 +64,7 @@ impl Canary {
     }
 
     /// Surveys an attack that lies beside the canaries.
-    async fn lure(&self, name: &str, attack: &[u8]) -> Result<headwater::title::SourceFacts, Failure> {
+    async fn lure(&self, name: &str, attack: &[u8]) -> Result<headwater::worker::protocol::Survey, Failure> {
         let path = self.folder.path().join(name);
         fs::write(&path, attack).expect("written");
         let source = File::open(&path).expect("opened");

@@ -12,7 +12,7 @@ use crate::rendition::{Rendition, SHRINK, SIDE, sound_length};
 
 async fn survey(path: &Path) -> (SourceFacts, Plan) {
     let mut worker = Worker::spawn(&worker_settings(), File::open(path).expect("the file")).expect("a worker");
-    let facts = worker.survey().await.unwrap_or_else(|failure| panic!("{}: {failure:?}", path.display()));
+    let facts = worker.survey().await.unwrap_or_else(|failure| panic!("{}: {failure:?}", path.display())).facts;
     let (plan, _) = plan(&facts, &policy()).expect("a plan");
     (facts, plan)
 }

@@ -6,7 +6,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use crate::catalogue::TitleRecord;
-use crate::title::TitleId;
+use crate::text;
+use crate::title::{LanguageTag, TextKind, TitleId, TitleState};
 
 /// The bytes of an upload as they arrive; an error ends them, and means that the client is gone or spoke no HTTP.
 pub type UploadBody = BoxStream<'static, Result<Bytes, BoxError>>;
@@ -28,6 +29,19 @@ pub trait Backend: Send + Sync + 'static {
     /// Any [`DeleteError`].
     fn delete(&self, id: TitleId) -> BoxFuture<'_, Result<(), DeleteError>>;
 
+    /// Adds a file of subtitles to a title, in place of every track of its language and kind; tells whether there was one. When
+    /// it returns, viewers are told of it. The future is run to its end, whether the client stays or not.
+    ///
+    /// # Errors
+    /// Any [`SubtitleError`].
+    fn put_subtitles(&self, id: TitleId, file: SubtitleFile) -> BoxFuture<'_, Result<(TitleRecord, bool), SubtitleError>>;
+
+    /// Takes every track of a language and kind away. When it returns, viewers are told of it. The future is run to its end.
+    ///
+    /// # Errors
+    /// Any [`SubtitleError`].
+    fn remove_subtitles(&self, id: TitleId, language: LanguageTag, kind: TextKind) -> BoxFuture<'_, Result<TitleRecord, SubtitleError>>;
+
     /// Live figures of a title that is being processed; absent for any other.
     fn progress(&self, id: TitleId) -> Option<Progress>;
 
@@ -39,6 +53,50 @@ pub trait Backend: Send + Sync + 'static {
 
     /// All metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
+}
+
+/// A file of subtitles and what its track is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubtitleFile {
+    /// Its language.
+    pub language: LanguageTag,
+    /// What it is for.
+    pub kind: TextKind,
+    /// What a menu is to show; absent: the name of the language.
+    pub name: Option<String>,
+    /// Whether it is shown when nobody chose; absent: as the track it replaces, else not.
+    pub default: Option<bool>,
+    /// The file.
+    pub bytes: Bytes,
+}
+
+/// Why the subtitles of a title were not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubtitleError {
+    /// There is no such title.
+    #[error("there is no such title")]
+    Unknown,
+    /// The file cannot be read, or is beyond the limits.
+    #[error(transparent)]
+    Fault(text::Fault),
+    /// The title is not planned yet.
+    #[error("the title is still {}; subtitles can be added once it is processing", .0.as_str())]
+    NotPlanned(TitleState),
+    /// The title has failed.
+    #[error("the title has failed and takes no subtitles")]
+    Failed,
+    /// There are as many tracks as there may be.
+    #[error("{0}")]
+    TooMany(text::TooManyTracks),
+    /// There is no such track to take away.
+    #[error("the title has no such subtitles")]
+    NoSuchTrack,
+    /// There is no space for it.
+    #[error("there is no space for the file")]
+    NoSpace,
+    /// The store or the catalogue cannot be reached.
+    #[error("subtitles cannot be stored now")]
+    Unavailable,
 }
 
 /// How far a title is.

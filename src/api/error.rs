@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::backend::{DeleteError, NotReady, ReceiveError};
+use super::backend::{DeleteError, NotReady, ReceiveError, SubtitleError};
 use crate::catalogue;
 
 /// Media type of every error (RFC 9457 section 3).
@@ -51,6 +51,14 @@ pub enum ErrorCode {
     UploadStalled,
     /// As many event streams as are allowed are open.
     TooManyEventStreams,
+    /// The path names no language.
+    InvalidLanguage,
+    /// The file of subtitles cannot be read; `line` tells where.
+    InvalidSubtitles,
+    /// The file of subtitles has more bytes, lines, cues or text than is taken.
+    SubtitlesTooLarge,
+    /// The title has no subtitles of that language and kind.
+    SubtitlesNotFound,
     /// The title's state does not allow it.
     Conflict,
     /// The bearer token is missing or wrong.
@@ -69,7 +77,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::NotFound,
         Self::TitleNotFound,
         Self::MethodNotAllowed,
@@ -86,6 +94,10 @@ impl ErrorCode {
         Self::UploadInterrupted,
         Self::UploadStalled,
         Self::TooManyEventStreams,
+        Self::InvalidLanguage,
+        Self::InvalidSubtitles,
+        Self::SubtitlesTooLarge,
+        Self::SubtitlesNotFound,
         Self::Conflict,
         Self::Unauthorized,
         Self::CrossSiteRequest,
@@ -116,6 +128,10 @@ impl ErrorCode {
             Self::UploadInterrupted => ("upload-interrupted", StatusCode::BAD_REQUEST, "The upload was cut off"),
             Self::UploadStalled => ("upload-stalled", StatusCode::REQUEST_TIMEOUT, "The upload stood still for too long"),
             Self::TooManyEventStreams => ("too-many-event-streams", StatusCode::SERVICE_UNAVAILABLE, "Too many event streams are open"),
+            Self::InvalidLanguage => ("invalid-language", StatusCode::BAD_REQUEST, "The language is not valid"),
+            Self::InvalidSubtitles => ("invalid-subtitles", StatusCode::UNPROCESSABLE_ENTITY, "The subtitles cannot be read"),
+            Self::SubtitlesTooLarge => ("subtitles-too-large", StatusCode::PAYLOAD_TOO_LARGE, "The subtitles are too large"),
+            Self::SubtitlesNotFound => ("subtitles-not-found", StatusCode::NOT_FOUND, "There are no such subtitles"),
             Self::Conflict => ("conflict", StatusCode::CONFLICT, "The title's state does not allow it"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid token is needed"),
             Self::CrossSiteRequest => ("cross-site-request", StatusCode::FORBIDDEN, "Other sites may not ask for changes"),
@@ -154,12 +170,14 @@ pub struct ApiError {
     pub code: ErrorCode,
     /// What is wrong with this request; a sentence.
     pub detail: String,
+    /// In which line of the body, counted from 1, where that can be said.
+    pub line: Option<u32>,
 }
 
 impl ApiError {
     /// An error with what exactly is wrong.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), line: None }
     }
 
     /// Nothing is there, or not for this identifier.
@@ -186,6 +204,10 @@ pub struct ProblemDetails {
     detail: String,
     /// The stable code.
     code: ErrorCode,
+    /// In which line of the body, counted from 1, where that can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    line: Option<u32>,
 }
 
 impl IntoResponse for ApiError {
@@ -197,6 +219,7 @@ impl IntoResponse for ApiError {
             status: status.as_u16(),
             detail: self.detail,
             code: self.code,
+            line: self.line,
         };
         // Strings and a number: this cannot fail.
         let body = serde_json::to_vec(&details).unwrap_or_default();
@@ -257,6 +280,22 @@ impl From<DeleteError> for ApiError {
             DeleteError::Unknown => Self::new(ErrorCode::TitleNotFound, "There is no such title."),
             DeleteError::Unavailable => Self::new(ErrorCode::Unavailable, sentence(&error.to_string())),
         }
+    }
+}
+
+impl From<SubtitleError> for ApiError {
+    fn from(error: SubtitleError) -> Self {
+        let code = match &error {
+            SubtitleError::Unknown => ErrorCode::TitleNotFound,
+            SubtitleError::Fault(fault) if fault.kind.is_limit() => ErrorCode::SubtitlesTooLarge,
+            SubtitleError::Fault(_) => ErrorCode::InvalidSubtitles,
+            SubtitleError::NotPlanned(_) | SubtitleError::Failed | SubtitleError::TooMany(_) => ErrorCode::Conflict,
+            SubtitleError::NoSuchTrack => ErrorCode::SubtitlesNotFound,
+            SubtitleError::NoSpace => ErrorCode::InsufficientStorage,
+            SubtitleError::Unavailable => ErrorCode::Unavailable,
+        };
+        let line = if let SubtitleError::Fault(fault) = &error { fault.line } else { None };
+        Self { line, ..Self::new(code, sentence(&error.to_string())) }
     }
 }
 

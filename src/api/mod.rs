@@ -1,4 +1,4 @@
-//! The control API: titles, uploads in one go, events, health, metrics, and the description of all that (OpenAPI).
+//! The control API: titles, uploads in one go, subtitles, events, health, metrics, and the description of all that (OpenAPI).
 //!
 //! It reads the catalogue, and has the work done by a [`Backend`]. It knows no listener: [`router`] gives a service. Every
 //! answer that is not a success is `application/problem+json` with a code of [`ErrorCode`].
@@ -14,6 +14,7 @@ mod pacing;
 mod request;
 mod source;
 mod status;
+mod subtitles;
 #[cfg(test)]
 pub(crate) mod tests;
 mod title;
@@ -32,9 +33,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use http::request::Parts;
 use http::{HeaderValue, header};
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use backend::{Backend, DeleteError, NotReady, Progress, ReceiveError, UploadBody};
+pub use backend::{Backend, DeleteError, NotReady, Progress, ReceiveError, SubtitleError, SubtitleFile, UploadBody};
 pub use error::{ApiError, ErrorCode, ProblemDetails};
 pub use events::EventLimits;
 pub use guard::Token;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub host_names: Vec<String>,
     /// The token that requests need; absent: none.
     pub token: Option<Token>,
+    /// Largest file of subtitles that is taken.
+    pub subtitles_bytes_max: u64,
     /// How events are told.
     pub events: EventLimits,
     /// Cancelled when the server stops, so that event streams end.
@@ -76,6 +80,8 @@ pub fn router(settings: Settings, catalogue: Catalogue, backend: Arc<dyn Backend
         guard: Guard { loopback: settings.admin.ip().is_loopback(), host_names: settings.host_names, token: settings.token },
         addresses: Addresses { public_url: settings.public_url, public: settings.public, admin: settings.admin },
         planned: Cache::new(PLANNED_MAX),
+        subtitle_bodies: Semaphore::new(subtitles::BODIES_MAX),
+        subtitles_bytes_max: settings.subtitles_bytes_max,
         events: events::Streams::new(settings.events, settings.stop),
         document: openapi::written(&document),
         catalogue,
@@ -99,6 +105,8 @@ struct Inner {
     backend: Arc<dyn Backend>,
     // The flag is whether the rates are measured, the one thing of a plan that changes.
     planned: Cache<(TitleId, Generation, bool), Arc<Planned>>,
+    subtitle_bodies: Semaphore,
+    subtitles_bytes_max: u64,
     events: events::Streams,
     document: Bytes,
 }

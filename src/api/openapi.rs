@@ -8,13 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ErrorCode, ProblemDetails};
-use super::{Api, events, status, titles, upload};
+use super::{Api, events, status, subtitles, titles, upload};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Headwater control API",
-        description = "Upload titles, follow them on their way to viewers, rename and delete them. Errors are RFC 9457 problem details with a stable code.",
+        description = "Upload titles, follow them on their way to viewers, add subtitles, rename and delete them. Errors are RFC 9457 problem details with a stable code.",
         license(name = "MIT OR Apache-2.0")
     ),
     components(schemas(ProblemDetails, ErrorCode)),
@@ -22,6 +22,7 @@ use super::{Api, events, status, titles, upload};
     security((), ("token" = [])),
     tags(
         (name = "titles", description = "The catalogue."),
+        (name = "subtitles", description = "Files added to a title."),
         (name = "events", description = "What changes, as it changes."),
         (name = "operation", description = "Health, metrics, and this document.")
     )
@@ -42,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Described::openapi())
         .routes(routes!(titles::list, upload::create))
         .routes(routes!(titles::show, titles::rename, titles::delete))
+        .routes(routes!(subtitles::put, subtitles::delete))
         .routes(routes!(events::of_all))
         .routes(routes!(events::of_one))
         .routes(routes!(status::healthz))

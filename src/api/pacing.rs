@@ -91,6 +91,7 @@ mod tests {
             name: "film".into(),
             state,
             generation: Generation::FIRST,
+            ledger: Generation::FIRST,
             created_at_ms: 0,
             updated_at_ms: revision,
             revision,

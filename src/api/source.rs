@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::catalogue::SourceRecord;
-use crate::title::{AudioFacts, FieldOrder, SourceFacts, SubtitleFacts, VideoFacts};
+use crate::title::{AudioFacts, FieldOrder, SourceFacts, SubtitleFacts, SubtitleForm, VideoFacts};
 
 /// The upload.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -87,6 +87,22 @@ pub struct SourceSubtitle {
     /// The language as tagged.
     #[schema(required)]
     language: Option<String>,
+    /// Its title as tagged.
+    #[schema(required)]
+    label: Option<String>,
+    /// Whether its cues are text; absent when nothing here can read them.
+    #[schema(required)]
+    text: Option<bool>,
+    /// Whether it is marked as the default.
+    default: bool,
+    /// Whether it is marked as what every viewer needs.
+    forced: bool,
+    /// Whether it is marked as meant for those who do not hear.
+    hearing_impaired: bool,
+    /// Cues that were read.
+    cue_count: u64,
+    /// Cues that could not be read.
+    damaged_count: u64,
 }
 
 /// What a title shows of its survey.
@@ -163,6 +179,21 @@ impl SourceAudio {
 
 impl SourceSubtitle {
     fn new(facts: &SubtitleFacts) -> Self {
-        Self { stream: facts.stream, codec: facts.codec.clone(), language: facts.language.clone() }
+        Self {
+            stream: facts.stream,
+            codec: facts.codec.clone(),
+            language: facts.language.clone(),
+            label: facts.label.clone(),
+            text: match facts.form {
+                SubtitleForm::Text => Some(true),
+                SubtitleForm::Bitmap => Some(false),
+                SubtitleForm::Unknown => None,
+            },
+            default: facts.default,
+            forced: facts.forced,
+            hearing_impaired: facts.hearing_impaired,
+            cue_count: facts.cue_count,
+            damaged_count: facts.damaged_count,
+        }
     }
 }

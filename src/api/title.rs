@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, Problem, Remark, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, Problem, Remark, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -18,7 +18,7 @@ pub struct Title {
     /// What people call it.
     #[schema(example = "film.mp4")]
     name: String,
-    /// Counts its plans from 1.
+    /// Counts its plans from 1; each change of its subtitles makes a new one.
     #[schema(minimum = 1)]
     generation: u32,
     /// Where it stands; moves only forward.
@@ -42,6 +42,8 @@ pub struct Title {
     renditions: Vec<Rendition>,
     /// Audio renditions, the default one first; empty before it is planned.
     audio_renditions: Vec<AudioRendition>,
+    /// Subtitles and captions, the default ones first; empty before it is planned.
+    subtitles: Vec<Subtitles>,
     /// What was found in the source, and what was done about it.
     report: Vec<Remark>,
     /// Why it failed.
@@ -132,6 +134,47 @@ pub struct AudioRendition {
     method: Method,
 }
 
+/// A track of subtitles or captions.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Subtitles {
+    /// The language (BCP 47).
+    #[schema(required, example = "pt-BR")]
+    language: Option<String>,
+    /// What a player's menu shows.
+    name: String,
+    /// What the text is for.
+    kind: TextKind,
+    /// Whether it is shown when nobody chose.
+    default: bool,
+    /// Where it came from.
+    origin: Origin,
+}
+
+/// Where subtitles came from.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// They are in the upload.
+    Source,
+    /// They were added as a file.
+    Sidecar,
+}
+
+impl Subtitles {
+    fn new(track: &TextTrack) -> Self {
+        Self {
+            language: track.language.clone(),
+            name: track.name.clone(),
+            kind: track.kind,
+            default: track.default,
+            origin: match track.origin {
+                TextOrigin::Source(_) => Origin::Source,
+                TextOrigin::SideCar => Origin::Sidecar,
+            },
+        }
+    }
+}
+
 impl Title {
     /// Puts a title together. `planned` belongs to its generation; `live` are its figures while it is processed; `base` is
     /// that of playback URLs.
@@ -154,6 +197,7 @@ impl Title {
             source,
             renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
             audio_renditions: planned.map(|planned| planned.audio_renditions.clone()).unwrap_or_default(),
+            subtitles: planned.map(|planned| planned.subtitles.clone()).unwrap_or_default(),
             report: record.remarks.clone(),
             problem: record.problem.clone(),
         }
@@ -186,6 +230,7 @@ pub(super) struct Planned {
     streams: SourceStreams,
     renditions: Vec<Rendition>,
     audio_renditions: Vec<AudioRendition>,
+    subtitles: Vec<Subtitles>,
 }
 
 impl Planned {
@@ -229,6 +274,7 @@ impl Planned {
             streams: SourceStreams::new(&record.facts, plan.video_stream),
             renditions: video.collect(),
             audio_renditions: audio.collect(),
+            subtitles: plan.text.iter().map(Subtitles::new).collect(),
         }
     }
 }
@@ -255,6 +301,7 @@ mod tests {
             name: "film.mp4".into(),
             state,
             generation: Generation::FIRST,
+            ledger: Generation::FIRST,
             created_at_ms: 1_700_000_000_123,
             updated_at_ms: 1_700_000_000_123,
             revision: 7,
@@ -275,6 +322,7 @@ mod tests {
         }
         Planned::new(&PlanRecord {
             generation: Generation::FIRST,
+            ledger: Generation::FIRST,
             planned_at_ms: 1,
             facts: sample::facts(),
             plan: sample::plan(),

@@ -129,7 +129,7 @@ pub(super) async fn delete(State(api): State<Api>, InPath(id): InPath, uri: Uri)
 }
 
 /// Runs a change to its end whether the client stays or not, so that its event is never lost halfway.
-async fn to_its_end<T: Send + 'static>(change: impl Future<Output = T> + Send + 'static) -> Result<T, ApiError> {
+pub(super) async fn to_its_end<T: Send + 'static>(change: impl Future<Output = T> + Send + 'static) -> Result<T, ApiError> {
     tokio::spawn(change).await.map_err(|error| {
         tracing::error!(%error, "a change of the control API did not end");
         ApiError::new(ErrorCode::Internal, "The change did not end as it should.")

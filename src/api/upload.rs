@@ -43,7 +43,7 @@ pub(super) async fn create(State(api): State<Api>, base: Base, request: Request)
 
 /// Refuses a form, whose parts would be taken for the file. A browser's form of the other kind is not told apart from what
 /// `curl --data-binary` sends, and is harmless.
-fn refuse_form(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn refuse_form(headers: &HeaderMap) -> Result<(), ApiError> {
     let is_form = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

@@ -7,14 +7,15 @@ use futures_util::future::BoxFuture;
 
 use super::fresh_id;
 use super::library::Shelf;
-use crate::api::{Backend, DeleteError, NotReady, Progress, ReceiveError, UploadBody};
+use crate::api::{Backend, DeleteError, NotReady, Progress, ReceiveError, SubtitleError, SubtitleFile, UploadBody};
 use crate::catalogue::{self, TitleRecord};
 use crate::delivery::Delivery;
 use crate::ingest::receive::Refused;
-use crate::ingest::{self, Ingest};
+use crate::ingest::{self, Ingest, subtitles};
 use crate::schedule::{Clock, Scheduler};
+use crate::store;
 use crate::telemetry::{Health, Metrics};
-use crate::title::{TitleId, TitleState};
+use crate::title::{LanguageTag, TextKind, TitleId, TitleState};
 
 /// The control API's back end.
 pub struct Flows {
@@ -32,6 +33,8 @@ pub struct Flows {
     pub health: Arc<Health>,
     /// Tells the time.
     pub clock: Clock,
+    /// Largest file of subtitles that is taken.
+    pub subtitles_bytes_max: u64,
 }
 
 impl Backend for Flows {
@@ -56,6 +59,29 @@ impl Backend for Flows {
             self.shelf.remove(id);
             self.delivery.forget(id).await;
             Ok(())
+        }
+        .boxed()
+    }
+
+    fn put_subtitles(&self, id: TitleId, file: SubtitleFile) -> BoxFuture<'_, Result<(TitleRecord, bool), SubtitleError>> {
+        async move {
+            let SubtitleFile { language, kind, name, default, bytes } = file;
+            let file = subtitles::SubtitleFile { language, kind, name, default, bytes };
+            let changed = self.ingest.put_subtitles(id, file, self.subtitles_bytes_max).await;
+            let (title, replaced) = changed.map_err(|error| subtitle_refusal(id, error))?;
+            // Whoever asks once the change is answered gets the new playlist.
+            self.delivery.invalidate(id).await;
+            Ok((title, replaced))
+        }
+        .boxed()
+    }
+
+    fn remove_subtitles(&self, id: TitleId, language: LanguageTag, kind: TextKind) -> BoxFuture<'_, Result<TitleRecord, SubtitleError>> {
+        async move {
+            let changed = self.ingest.remove_subtitles(id, &language, kind).await;
+            let title = changed.map_err(|error| subtitle_refusal(id, error))?;
+            self.delivery.invalidate(id).await;
+            Ok(title)
         }
         .boxed()
     }
@@ -103,6 +129,23 @@ fn refusal(id: TitleId, error: ingest::Error) -> ReceiveError {
         error => {
             tracing::error!(title = %id, %error, "an upload could not be stored");
             ReceiveError::Unavailable
+        }
+    }
+}
+
+fn subtitle_refusal(id: TitleId, error: subtitles::SubtitleError) -> SubtitleError {
+    use subtitles::SubtitleError as Inner;
+    match error {
+        Inner::Fault(fault) => SubtitleError::Fault(fault),
+        Inner::NoTracks(TitleState::Failed) => SubtitleError::Failed,
+        Inner::NoTracks(state) => SubtitleError::NotPlanned(state),
+        Inner::TooMany(error) => SubtitleError::TooMany(error),
+        Inner::NoSuchTrack => SubtitleError::NoSuchTrack,
+        Inner::Catalogue(catalogue::Error::NotFound(_)) => SubtitleError::Unknown,
+        Inner::Store(store::Error::Full(_)) => SubtitleError::NoSpace,
+        error @ (Inner::Store(_) | Inner::Catalogue(_) | Inner::Broken(_)) => {
+            tracing::error!(title = %id, %error, "the subtitles of a title could not be changed");
+            SubtitleError::Unavailable
         }
     }
 }

@@ -39,8 +39,9 @@ impl Follower {
                 self.revision = change.revision();
                 match change {
                     Change::Title(title) => {
-                        let before = self.shelf.put(title.id, title.state);
-                        if before.is_some_and(|before| before != title.state) {
+                        let standing = (title.state, title.generation);
+                        let before = self.shelf.put(title.id, standing);
+                        if before.is_some_and(|before| before != standing) {
                             self.delivery.invalidate(title.id).await;
                         }
                     }

@@ -14,10 +14,15 @@ use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
 use crate::playlist::{self, TrackFacts};
 use crate::schedule::{self, Scheduler};
 use crate::store::{self, Key, Store};
-use crate::title::{ContentHash, Generation, Plan, TitleId, TitleState, TrackId};
+use crate::text;
+use crate::title::{ContentHash, Generation, Plan, SegmentNumber, TitleId, TitleState, TrackId, TrackKind};
 
 /// Plans kept in memory; one of a long film takes some tens of kilobytes.
 const PLANS_MAX: u64 = 512;
+/// Memory for documents of subtitles that segments are cut out of; one of a film takes some hundred kilobytes.
+const DOCUMENTS_BYTES_MAX: u64 = 32 << 20;
+/// What a cue takes in memory beside its text.
+const CUE_BYTES: usize = 96;
 /// When to ask again for a segment that was not made in time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// When to ask again while storage cannot be reached.
@@ -28,14 +33,20 @@ pub struct Shelf {
     catalogue: Catalogue,
     store: Store,
     scheduler: Scheduler,
-    /// Every visible title and its state, so that strangers' questions cost a look-up in memory.
-    titles: RwLock<HashMap<TitleId, TitleState>>,
+    /// Every visible title and where it stands, so that strangers' questions cost a look-up in memory.
+    titles: RwLock<HashMap<TitleId, Standing>>,
     plans: Cache<(TitleId, Generation), Arc<Planned>>,
+    documents: Cache<(TitleId, ContentHash), Arc<text::Document>>,
 }
+
+/// What of a title decides which multivariant playlist it has.
+pub type Standing = (TitleState, Generation);
 
 /// What never changes about a generation.
 struct Planned {
     plan: Plan,
+    /// Where its tracks and segments are.
+    ledger: Generation,
     planned_at_ms: u64,
     inits: HashMap<TrackId, ContentHash>,
 }
@@ -43,12 +54,17 @@ struct Planned {
 impl Shelf {
     /// An empty shelf; [`Shelf::put`] what the catalogue has.
     pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler) -> Self {
-        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX) }
+        let weigh = |_: &_, document: &Arc<text::Document>| {
+            let cues = document.cues().iter().map(|cue| cue.text.len() + cue.settings.len() + CUE_BYTES);
+            u32::try_from(cues.sum::<usize>()).unwrap_or(u32::MAX)
+        };
+        let documents = Cache::builder().max_capacity(DOCUMENTS_BYTES_MAX).weigher(weigh).build();
+        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX), documents }
     }
 
-    /// Notes a title's state; gives the one before.
-    pub fn put(&self, id: TitleId, state: TitleState) -> Option<TitleState> {
-        self.titles.write().unwrap_or_else(PoisonError::into_inner).insert(id, state)
+    /// Notes where a title stands; gives where it stood before.
+    pub fn put(&self, id: TitleId, standing: Standing) -> Option<Standing> {
+        self.titles.write().unwrap_or_else(PoisonError::into_inner).insert(id, standing)
     }
 
     /// Takes a title off.
@@ -59,7 +75,7 @@ impl Shelf {
     /// Titles by state.
     pub fn counts(&self) -> HashMap<TitleState, i64> {
         let titles = self.titles.read().unwrap_or_else(PoisonError::into_inner);
-        titles.values().fold(HashMap::new(), |mut counts, state| {
+        titles.values().fold(HashMap::new(), |mut counts, (state, _)| {
             *counts.entry(*state).or_default() += 1;
             counts
         })
@@ -72,11 +88,29 @@ impl Shelf {
         let record = self.catalogue.plan(id, generation).await.map_err(missing_row)?;
         let planned = Arc::new(Planned {
             planned_at_ms: time(record.planned_at_ms),
+            ledger: record.ledger,
             inits: record.tracks.iter().map(|track| (track.track, track.init_hash)).collect(),
             plan: record.plan,
         });
         self.plans.insert((id, generation), Arc::clone(&planned)).await;
         Ok(planned)
+    }
+
+    /// A stored document of subtitles, read once for all its segments.
+    async fn document(&self, title: TitleId, hash: ContentHash) -> Result<Arc<text::Document>, Miss> {
+        let key = (title, hash);
+        if let Some(document) = self.documents.get(&key).await {
+            return Ok(document);
+        }
+        let bytes = self.store.get(Key::Object(title, hash)).await.map_err(missing_object)?;
+        let whole = ContentHash::of(&bytes) == hash;
+        let document = std::str::from_utf8(&bytes).ok().filter(|_| whole).and_then(text::Document::read).map(Arc::new);
+        let Some(document) = document else {
+            tracing::error!(%title, %hash, "a stored document of subtitles is damaged");
+            return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
+        };
+        self.documents.insert(key, Arc::clone(&document)).await;
+        Ok(document)
     }
 
     async fn row(&self, segment: SegmentAddress) -> Result<Option<SegmentRecord>, Miss> {
@@ -96,14 +130,21 @@ impl Library for Shelf {
     async fn multivariant(&self, id: TitleId) -> Result<Document, Miss> {
         let title = self.catalogue.title(id).await.map_err(missing_row)?;
         let record = self.catalogue.plan(id, title.generation).await.map_err(missing_row)?;
-        let text = playlist::multivariant(&record.plan, record.generation, &facts(&record)).map_err(unrenderable)?;
-        let changed_at_ms = time(record.finished_at_ms.unwrap_or(record.planned_at_ms));
+        let text = playlist::multivariant(&record.plan, record.ledger, &facts(&record)).map_err(unrenderable)?;
+        // Finishing measures its rates; a later generation changes its text.
+        let changed_at_ms = time(record.finished_at_ms.unwrap_or(record.planned_at_ms).max(record.planned_at_ms));
         Ok(Document { bytes: Bytes::from(text), changed_at_ms })
     }
 
     async fn media_playlist(&self, title: TitleId, generation: Generation, track: TrackId) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
-        if !planned.plan.has(track) {
+        if track.kind == TrackKind::Text {
+            planned.plan.text_track(generation, track).ok_or(Miss::Unknown)?;
+            let text = playlist::text(&planned.plan).map_err(unrenderable)?;
+            return Ok(Document { bytes: Bytes::from(text), changed_at_ms: planned.planned_at_ms });
+        }
+        // Everything has one URL: pictures and sound that of the generation for which they are made.
+        if !planned.plan.has(track) || planned.ledger != generation {
             return Err(Miss::Unknown);
         }
         let text = playlist::media(&planned.plan, track).map_err(unrenderable)?;
@@ -112,14 +153,25 @@ impl Library for Shelf {
 
     async fn init(&self, title: TitleId, generation: Generation, track: TrackId, _deadline: Instant) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
-        let hash = *planned.inits.get(&track).ok_or(Miss::Unknown)?;
+        let hash = *planned.inits.get(&track).filter(|_| planned.ledger == generation).ok_or(Miss::Unknown)?;
         let bytes = self.store.get(Key::Object(title, hash)).await.map_err(missing_object)?;
         Ok(Document { bytes, changed_at_ms: planned.planned_at_ms })
     }
 
+    async fn text_segment(&self, title: TitleId, generation: Generation, track: TrackId, number: SegmentNumber) -> Result<Document, Miss> {
+        let planned = self.planned(title, generation).await?;
+        let text = planned.plan.text_track(generation, track).ok_or(Miss::Unknown)?;
+        let period_ms = planned.plan.timeline.period_ms(number).ok_or(Miss::Unknown)?;
+        let document = self.document(title, text.document).await?;
+        Ok(Document { bytes: Bytes::from(document.segment(period_ms)), changed_at_ms: planned.planned_at_ms })
+    }
+
     async fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> Result<SegmentFacts, Miss> {
         let planned = self.planned(segment.title, segment.generation).await?;
-        if !planned.plan.has(segment.track) || planned.plan.timeline.frames(segment.number).is_none() {
+        if planned.ledger != segment.generation
+            || !planned.plan.has(segment.track)
+            || planned.plan.timeline.frames(segment.number).is_none()
+        {
             return Err(Miss::Unknown);
         }
         let mut row = self.row(segment).await?;

@@ -71,6 +71,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         admin: admin.address(),
         host_names: Vec::new(),
         token: config.admin.token.as_ref().map(|token| api::Token::new(token.expose())),
+        subtitles_bytes_max: config.subtitles.bytes_max,
         events: api::EventLimits::default(),
         stop: stop.clone(),
     };
@@ -82,6 +83,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         clock,
+        subtitles_bytes_max: config.subtitles.bytes_max,
     };
     let router = api::router(api, catalogue.clone(), Arc::new(flows));
 

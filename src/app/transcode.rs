@@ -18,6 +18,7 @@ use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::playlist::{self, names};
 use crate::schedule::Scheduler;
 use crate::store::{Key, Store};
+use crate::text::Document;
 use crate::title::{TitleId, TitleState};
 
 /// Where the work is done inside the output directory; gone at the end.
@@ -134,7 +135,7 @@ async fn finished(
             && let Some(made) = scheduler.progress(id)
         {
             if duration_ms.is_none() {
-                duration_ms = Some(catalogue.plan(id, title.generation).await?.plan.timeline.duration_ms());
+                duration_ms = Some(catalogue.plan(id, title.ledger).await?.plan.timeline.duration_ms());
             }
             progress(TranscodeProgress {
                 segments_done: made.segments_done,
@@ -152,8 +153,8 @@ async fn finished(
 
 /// Writes playlists and objects under the names that the playlists use.
 async fn write(catalogue: &Catalogue, store: &Store, title: &TitleRecord, out: &Path) -> anyhow::Result<std::path::PathBuf> {
-    let (id, generation) = (title.id, title.generation);
-    let record = catalogue.plan(id, generation).await?;
+    let (id, generation) = (title.id, title.ledger);
+    let record = catalogue.plan(id, title.generation).await?;
     for track in &record.tracks {
         let directory = out.join(names::track_directory(generation, track.track));
         std::fs::create_dir_all(&directory)?;
@@ -164,6 +165,17 @@ async fn write(catalogue: &Catalogue, store: &Store, title: &TitleRecord, out: &
         let name = names::segment(row.number);
         let path = out.join(names::track_directory(generation, row.track)).join(name);
         std::fs::write(path, store.get(Key::Object(id, row.hash)).await?)?;
+    }
+    for track in &record.plan.text {
+        let directory = out.join(names::track_directory(track.since, track.id()));
+        std::fs::create_dir_all(&directory)?;
+        let bytes = store.get(Key::Object(id, track.document)).await?;
+        let document = Document::read(std::str::from_utf8(&bytes)?).context("a document of subtitles is damaged")?;
+        for number in record.plan.timeline.segments() {
+            let period_ms = record.plan.timeline.period_ms(number).unwrap_or_default();
+            std::fs::write(directory.join(names::text_segment(number)), document.segment(period_ms))?;
+        }
+        std::fs::write(directory.join(names::MEDIA), playlist::text(&record.plan)?)?;
     }
     // Last, so that whoever sees it finds everything that it names.
     let path = out.join(names::MULTIVARIANT);

@@ -57,6 +57,11 @@ pub enum Contradiction {
         /// Whether it has a plan.
         planned: bool,
     },
+    /// A title is at a generation that is neither its ledger's nor a change of text over it.
+    GenerationUnknown {
+        /// Which title.
+        title: TitleId,
+    },
     /// A title past receiving has no record of its source.
     SourceUnknown {
         /// Which title.
@@ -88,6 +93,7 @@ impl fmt::Display for Contradiction {
             }
             Self::PlanAgainstState { title, state, planned: true } => write!(out, "Title {title} is {state}, yet it has a plan."),
             Self::PlanAgainstState { title, state, planned: false } => write!(out, "Title {title} is {state}, but it has no plan."),
+            Self::GenerationUnknown { title } => write!(out, "Title {title} is at a generation that nothing is known of."),
             Self::SourceUnknown { title } => write!(out, "Title {title} was received, but its source is not recorded."),
             Self::VisibleGarbage { title } => write!(out, "Title {title} is visible and on the garbage list."),
             Self::Damage(text) => write!(out, "The catalogue's database is damaged: {text}."),
@@ -116,7 +122,7 @@ impl Catalogue {
         let incomplete = sqlx::query(
             "SELECT tracks.title, tracks.track, plans.segments_per_track AS planned, count(segments.number) AS rows
              FROM titles
-             JOIN plans ON plans.title = titles.id AND plans.generation = titles.generation
+             JOIN plans ON plans.title = titles.id AND plans.generation = titles.ledger
              JOIN tracks USING (title, generation)
              LEFT JOIN segments USING (title, generation, track)
              WHERE titles.state = 'ready'
@@ -141,7 +147,7 @@ impl Catalogue {
             found.push(Contradiction::Unplanned { title, track, number });
         }
         let miscounted = sqlx::query(
-            "SELECT id, segments_done AS counted, (SELECT count(*) FROM segments WHERE title = id AND generation = titles.generation) AS rows
+            "SELECT id, segments_done AS counted, (SELECT count(*) FROM segments WHERE title = id AND generation = titles.ledger) AS rows
              FROM titles WHERE counted <> rows LIMIT ?",
         );
         for row in miscounted.bind(limit).fetch_all(&mut *snapshot).await? {
@@ -151,7 +157,7 @@ impl Catalogue {
         let totals = sqlx::query(
             "SELECT id, segments_total AS recorded,
                     (SELECT count(*) * segments_per_track FROM plans JOIN tracks USING (title, generation)
-                     WHERE title = id AND generation = titles.generation) AS planned
+                     WHERE title = id AND generation = titles.ledger) AS planned
              FROM titles WHERE state IN ('processing', 'ready') AND planned IS NOT NULL AND recorded <> planned LIMIT ?",
         );
         for row in totals.bind(limit).fetch_all(&mut *snapshot).await? {
@@ -159,12 +165,19 @@ impl Catalogue {
             found.push(Contradiction::MisplannedTotal { title: rows::title_id(row.try_get("id")?)?, recorded, planned });
         }
         let against_state = sqlx::query(
-            "SELECT id, state, EXISTS (SELECT 1 FROM plans WHERE title = id AND generation = titles.generation) AS planned
+            "SELECT id, state, EXISTS (SELECT 1 FROM plans WHERE title = id AND generation = titles.ledger) AS planned
              FROM titles WHERE planned <> (state IN ('processing', 'ready')) LIMIT ?",
         );
         for row in against_state.bind(limit).fetch_all(&mut *snapshot).await? {
             let (state, planned) = (row.try_get("state")?, row.try_get("planned")?);
             found.push(Contradiction::PlanAgainstState { title: rows::title_id(row.try_get("id")?)?, state, planned });
+        }
+        let generations = sqlx::query(
+            "SELECT id FROM titles WHERE state <> 'failed' AND generation <> ledger AND NOT EXISTS
+             (SELECT 1 FROM texts WHERE title = id AND texts.generation = titles.generation AND texts.ledger = titles.ledger) LIMIT ?",
+        );
+        for row in generations.bind(limit).fetch_all(&mut *snapshot).await? {
+            found.push(Contradiction::GenerationUnknown { title: rows::title_id(row.try_get("id")?)? });
         }
         let unknown =
             sqlx::query("SELECT id FROM titles WHERE state IN ('surveying', 'processing', 'ready') AND source_bytes IS NULL LIMIT ?");

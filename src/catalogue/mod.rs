@@ -15,6 +15,9 @@ mod rows;
 pub(crate) mod sample;
 #[cfg(test)]
 mod suite;
+mod text;
+#[cfg(test)]
+mod text_suite;
 mod write;
 
 use std::path::Path;

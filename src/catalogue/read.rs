@@ -78,21 +78,36 @@ impl Catalogue {
     /// A generation of a title.
     ///
     /// # Errors
-    /// [`Error::NotFound`] before it is planned.
+    /// [`Error::NotFound`] before it is planned, and once it is forgotten.
     pub async fn plan(&self, id: TitleId, generation: Generation) -> Result<PlanRecord> {
         let mut snapshot = self.readers.begin().await?;
-        let row = sqlx::query("SELECT * FROM plans WHERE title = ? AND generation = ?")
+        let texts = sqlx::query("SELECT ledger, made_at_ms, text FROM texts WHERE title = ? AND generation = ?")
             .bind(id.to_string())
             .bind(generation.0)
             .fetch_optional(&mut *snapshot)
+            .await?;
+        let ledger = match &texts {
+            Some(row) => rows::generation(row.try_get("ledger")?)?,
+            None => generation,
+        };
+        let row = sqlx::query("SELECT * FROM plans WHERE title = ? AND generation = ?")
+            .bind(id.to_string())
+            .bind(ledger.0)
+            .fetch_optional(&mut *snapshot)
             .await?
             .ok_or(Error::NotFound("plan"))?;
-        let plan: Plan = rows::from_json("a plan", row.try_get("plan")?)?;
+        let mut plan: Plan = rows::from_json("a plan", row.try_get("plan")?)?;
+        let mut planned_at_ms = row.try_get("planned_at_ms")?;
+        if let Some(row) = texts {
+            plan.text = rows::from_json("text tracks", row.try_get("text")?)?;
+            planned_at_ms = row.try_get("made_at_ms")?;
+        }
         Ok(PlanRecord {
-            generation: rows::generation(row.try_get("generation")?)?,
-            planned_at_ms: row.try_get("planned_at_ms")?,
+            generation,
+            ledger,
+            planned_at_ms,
             facts: rows::from_json("facts", row.try_get("facts")?)?,
-            tracks: tracks(&mut snapshot, id, generation).await?,
+            tracks: tracks(&mut snapshot, id, ledger).await?,
             plan,
             finished_at_ms: row.try_get("finished_at_ms")?,
         })

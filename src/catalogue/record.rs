@@ -24,6 +24,8 @@ pub struct TitleRecord {
     pub state: TitleState,
     /// The generation that viewers are given; it has a plan from [`TitleState::Processing`] on.
     pub generation: Generation,
+    /// The generation whose tracks and segments that one uses: itself, or an earlier one when only text has changed since.
+    pub ledger: Generation,
     /// When it was created, in Unix milliseconds.
     pub created_at_ms: i64,
     /// When it changed last, in Unix milliseconds.
@@ -73,7 +75,9 @@ pub struct TrackRates {
 pub struct PlanRecord {
     /// Which generation.
     pub generation: Generation,
-    /// When it was planned, in Unix milliseconds.
+    /// The generation that `tracks` and the segments belong to: itself, or an earlier one when only text has changed since.
+    pub ledger: Generation,
+    /// When it was planned or got its text, in Unix milliseconds.
     pub planned_at_ms: i64,
     /// What the survey found.
     pub facts: SourceFacts,

@@ -20,6 +20,7 @@ pub(super) fn title(row: &SqliteRow) -> Result<TitleRecord> {
         name: row.try_get("name")?,
         state: TitleState::parse(row.try_get("state")?).map_err(|error| Error::corrupt("a title's state", error))?,
         generation: generation(row.try_get("generation")?)?,
+        ledger: generation(row.try_get("ledger")?)?,
         created_at_ms: row.try_get("created_at_ms")?,
         updated_at_ms: row.try_get("updated_at_ms")?,
         revision: row.try_get("revision")?,
@@ -102,6 +103,6 @@ fn unsigned(value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|error| Error::corrupt("a recorded number", error))
 }
 
-fn content_hash(text: &str) -> Result<ContentHash> {
+pub(super) fn content_hash(text: &str) -> Result<ContentHash> {
     ContentHash::parse(text).map_err(|error| Error::corrupt("a hash", error))
 }

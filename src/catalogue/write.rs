@@ -4,6 +4,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::rows::{self, signed, to_json};
+use super::text::named;
 use super::{Catalogue, Error, Result, SegmentRecord, SourceRecord, TitleRecord, TrackRates, TrackRecord};
 use crate::title::{Generation, Plan, Problem, Remark, SourceFacts, TitleId, TitleState, TrackId};
 
@@ -25,11 +26,12 @@ impl Catalogue {
             return Err(Error::conflict(format!("title {id} exists already")));
         }
         sqlx::query(
-            "INSERT INTO titles (id, name, state, generation, created_at_ms, updated_at_ms, revision)
-             VALUES (?, ?, 'receiving', ?, ?, ?, ?)",
+            "INSERT INTO titles (id, name, state, generation, ledger, created_at_ms, updated_at_ms, revision)
+             VALUES (?, ?, 'receiving', ?, ?, ?, ?, ?)",
         )
         .bind(id.to_string())
         .bind(name)
+        .bind(Generation::FIRST.0)
         .bind(Generation::FIRST.0)
         .bind(now_ms)
         .bind(now_ms)
@@ -55,7 +57,7 @@ impl Catalogue {
         turn.commit(id).await
     }
 
-    /// Records the plan of the first generation, whose init segments are durable in the store: surveying becomes processing.
+    /// Records the plan of the first generation, whose init segments and documents are durable in the store: surveying becomes processing.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] in any other state or when `tracks` are not the plan's, in its order.
@@ -82,15 +84,16 @@ impl Catalogue {
             .await?;
         sqlx::query("INSERT INTO plans (title, generation, planned_at_ms, segments_per_track, facts, plan) VALUES (?, ?, ?, ?, ?, ?)")
             .bind(id.to_string())
-            .bind(title.generation.0)
+            .bind(title.ledger.0)
             .bind(now_ms)
             .bind(plan.timeline.segment_count())
             .bind(facts)
             .bind(plan_json)
             .execute(&mut *turn.transaction)
             .await?;
+        named(&mut turn.transaction, id, plan.text.iter().map(|text| text.document)).await?;
         for track in tracks {
-            insert_track(&mut turn.transaction, id, title.generation, track).await?;
+            insert_track(&mut turn.transaction, id, title.ledger, track).await?;
         }
         turn.commit(id).await
     }
@@ -100,7 +103,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Conflict`] when a segment is recorded with another hash or is not in the plan, when
-    /// the generation is another one, or when the title is not processing and a segment would be new.
+    /// the ledger is that of another generation, or when the title is not processing and a segment would be new.
     pub async fn commit_segments(
         &self,
         id: TitleId,
@@ -110,8 +113,8 @@ impl Catalogue {
     ) -> Result<TitleRecord> {
         let mut turn = self.turn(now_ms).await?;
         let title = turn.load(id).await?;
-        if title.generation != generation {
-            return Err(Error::conflict(format!("title {id} is at generation {}, not {generation}", title.generation)));
+        if title.ledger != generation {
+            return Err(Error::conflict(format!("the ledger of title {id} is that of generation {}, not {generation}", title.ledger)));
         }
         let mut added = 0_i64;
         for segment in segments {
@@ -133,7 +136,7 @@ impl Catalogue {
     /// `remarks` are added to those made at planning.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] in any other state or generation, when a planned segment has no row, or when a
+    /// [`Error::NotFound`], [`Error::Conflict`] in any other state or for another ledger, when a planned segment has no row, or when a
     /// track has no rates.
     pub async fn finish(
         &self,
@@ -145,8 +148,8 @@ impl Catalogue {
     ) -> Result<TitleRecord> {
         let mut turn = self.turn(now_ms).await?;
         let title = turn.step(id, TitleState::Ready).await?;
-        if title.generation != generation {
-            return Err(Error::conflict(format!("title {id} is at generation {}, not {generation}", title.generation)));
+        if title.ledger != generation {
+            return Err(Error::conflict(format!("the ledger of title {id} is that of generation {}, not {generation}", title.ledger)));
         }
         let rows: i64 = sqlx::query("SELECT count(*) AS rows FROM segments WHERE title = ? AND generation = ?")
             .bind(id.to_string())
@@ -245,7 +248,7 @@ impl Catalogue {
         Ok(())
     }
 
-    async fn turn(&self, now_ms: i64) -> Result<Turn<'_>> {
+    pub(super) async fn turn(&self, now_ms: i64) -> Result<Turn<'_>> {
         // A deferred transaction that reads first could not become a writer beside another process.
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let revision = sqlx::query("UPDATE counter SET revision = revision + 1 RETURNING revision")
@@ -267,15 +270,15 @@ impl Catalogue {
 }
 
 /// A transaction that writes, and the revision it makes. Dropping it changes nothing.
-struct Turn<'catalogue> {
+pub(super) struct Turn<'catalogue> {
     catalogue: &'catalogue Catalogue,
-    transaction: Transaction<'static, Sqlite>,
+    pub(super) transaction: Transaction<'static, Sqlite>,
     revision: i64,
     now_ms: i64,
 }
 
 impl Turn<'_> {
-    async fn load(&mut self, id: TitleId) -> Result<TitleRecord> {
+    pub(super) async fn load(&mut self, id: TitleId) -> Result<TitleRecord> {
         find(&mut self.transaction, id).await?.ok_or(Error::NotFound("title"))
     }
 
@@ -292,7 +295,7 @@ impl Turn<'_> {
         Ok(title)
     }
 
-    async fn touch(&mut self, id: TitleId) -> Result<()> {
+    pub(super) async fn touch(&mut self, id: TitleId) -> Result<()> {
         sqlx::query("UPDATE titles SET revision = ?, updated_at_ms = ? WHERE id = ?")
             .bind(self.revision)
             .bind(self.now_ms)
@@ -303,7 +306,7 @@ impl Turn<'_> {
     }
 
     /// Commits and returns the title as it is now.
-    async fn commit(mut self, id: TitleId) -> Result<TitleRecord> {
+    pub(super) async fn commit(mut self, id: TitleId) -> Result<TitleRecord> {
         let title = self.load(id).await?;
         self.catalogue.commit(self.transaction, self.revision).await?;
         Ok(title)
@@ -317,7 +320,7 @@ fn require_step(title: &TitleRecord, next: TitleState) -> Result<()> {
     Err(Error::conflict(format!("title {} is {} and cannot become {}", title.id, title.state.as_str(), next.as_str())))
 }
 
-async fn find(connection: &mut SqliteConnection, id: TitleId) -> Result<Option<TitleRecord>> {
+pub(super) async fn find(connection: &mut SqliteConnection, id: TitleId) -> Result<Option<TitleRecord>> {
     let row = sqlx::query("SELECT * FROM titles WHERE id = ?").bind(id.to_string()).fetch_optional(connection).await?;
     row.as_ref().map(rows::title).transpose()
 }
@@ -340,7 +343,7 @@ async fn insert_track(connection: &mut SqliteConnection, id: TitleId, generation
 async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, segment: &SegmentRecord) -> Result<bool> {
     let recorded = sqlx::query("SELECT hash FROM segments WHERE title = ? AND generation = ? AND track = ? AND number = ?")
         .bind(title.id.to_string())
-        .bind(title.generation.0)
+        .bind(title.ledger.0)
         .bind(segment.track.to_string())
         .bind(segment.number.0)
         .fetch_optional(&mut *connection)
@@ -372,7 +375,7 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     .bind(signed(segment.concealed)?)
     .bind(signed(segment.dropped)?)
     .bind(title.id.to_string())
-    .bind(title.generation.0)
+    .bind(title.ledger.0)
     .bind(segment.track.to_string())
     .bind(segment.number.0)
     .execute(connection)

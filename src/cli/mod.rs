@@ -11,6 +11,7 @@ mod follow;
 mod meter;
 mod remote;
 mod serve;
+mod subtitles;
 #[cfg(test)]
 mod tests;
 mod titles;
@@ -133,6 +134,7 @@ enum Command {
     Serve(serve::Arguments),
     Upload(upload::Arguments),
     Titles(titles::Arguments),
+    Subtitles(subtitles::Arguments),
     Transcode(transcode::Arguments),
     Check(check::Arguments),
     Config(config::Arguments),
@@ -144,6 +146,7 @@ impl Cli {
             Command::Serve(arguments) => serve::run(arguments, terminal, engine),
             Command::Upload(arguments) => upload::run(arguments, terminal),
             Command::Titles(arguments) => titles::run(arguments, terminal),
+            Command::Subtitles(arguments) => subtitles::run(arguments, terminal),
             Command::Transcode(arguments) => transcode::run(arguments, terminal, engine),
             Command::Check(arguments) => check::run(arguments, terminal, engine),
             Command::Config(arguments) => config::run(arguments, terminal),

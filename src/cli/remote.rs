@@ -15,6 +15,8 @@ pub(super) struct Title {
     pub(super) playback: Playback,
     pub(super) source: Option<Source>,
     pub(super) renditions: Vec<Rendition>,
+    #[serde(default)]
+    pub(super) subtitles: Vec<Subtitles>,
     pub(super) report: Vec<Remark>,
     pub(super) problem: Option<Problem>,
 }
@@ -50,6 +52,15 @@ pub(super) struct Rendition {
 }
 
 #[derive(Clone, Debug, Deserialize)]
+pub(super) struct Subtitles {
+    pub(super) language: Option<String>,
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) default: bool,
+    pub(super) origin: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Remark {
     pub(super) severity: String,
     pub(super) message: String,
@@ -65,6 +76,17 @@ impl Title {
     /// Whether nothing more will happen to it by itself.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "ready" | "failed")
+    }
+}
+
+impl Title {
+    /// A line for each track of subtitles.
+    pub(super) fn subtitle_lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.subtitles.iter().map(|track| {
+            let language = track.language.as_deref().unwrap_or("und");
+            let default = if track.default { ", default" } else { "" };
+            format!("subtitles  {language}, {}, {}, {}{default}", track.name, track.kind, track.origin)
+        })
     }
 }
 

@@ -208,6 +208,7 @@ fn sheet(title: &Title) -> String {
             rendition.name, rendition.width, rendition.height, rendition.codec, rendition.method
         ));
     }
+    lines.extend(title.subtitle_lines());
     lines.extend(title.report.iter().map(|remark| format!("{:<9}  {}", remark.severity, remark.message)));
     lines.join("\n")
 }

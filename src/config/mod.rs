@@ -40,6 +40,8 @@ pub struct Config {
     pub delivery: delivery::Config,
     /// What uploads may take.
     pub upload: UploadSettings,
+    /// What files of subtitles may take.
+    pub subtitles: SubtitleSettings,
     /// Worker processes.
     pub worker: WorkerSettings,
     /// How titles are planned; the ladder file is read and checked.
@@ -88,6 +90,13 @@ pub struct UploadSettings {
     pub concurrent_max: usize,
     /// Longest time without a byte.
     pub idle_timeout: Duration,
+}
+
+/// What files of subtitles may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubtitleSettings {
+    /// Largest file.
+    pub bytes_max: u64,
 }
 
 /// Worker processes.

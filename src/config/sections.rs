@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, UploadSettings, WorkerSettings};
+use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, UploadSettings, WorkerSettings};
 use crate::title::{Ladder, PlanPolicy};
 use crate::{cache, delivery, server, telemetry};
 
@@ -25,6 +25,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let cache = cache(reader);
     let delivery = delivery(reader);
     let upload = upload(reader);
+    let subtitles = reader.bytes("subtitles.bytes_max", 1..=64 * MIB).map(|bytes_max| SubtitleSettings { bytes_max });
     let worker = worker(reader);
     let plan = plan(reader);
     let log = log(reader);
@@ -35,6 +36,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         cache: cache?,
         delivery: delivery?,
         upload: upload?,
+        subtitles: subtitles?,
         worker: worker?,
         plan: plan?,
         log: log?,

@@ -69,6 +69,9 @@ async fn load<L: Library>(
         Route::Init { title, generation, track } => {
             timeout_at(deadline + READ_TIMEOUT, library.init(title, generation, track, deadline)).await.map_err(late)??
         }
+        Route::Segment { title, generation, track, number } if track.kind == TrackKind::Text => {
+            timeout(READ_TIMEOUT, library.text_segment(title, generation, track, number)).await.map_err(late)??
+        }
         Route::Segment { title, generation, track, number } => {
             let segment = SegmentAddress { title, generation, track, number };
             return load_segment(library, segment, deadline, room).await;
@@ -82,8 +85,9 @@ async fn load<L: Library>(
     let hash = ContentHash::of(&document.bytes);
     let object = Object::new(document.bytes, hash, document.changed_at_ms, content_type, cache_control, immutable);
     Ok(match route {
-        Route::Multivariant { .. } | Route::MediaPlaylist { .. } => object.with_gzip(),
-        Route::Init { .. } | Route::Segment { .. } => object,
+        // Of what comes here, only an init segment is no text.
+        Route::Init { .. } => object,
+        Route::Multivariant { .. } | Route::MediaPlaylist { .. } | Route::Segment { .. } => object.with_gzip(),
     })
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::title::{ContentHash, Generation, SegmentNumber, TitleId, TrackId};
 
-/// A playlist or an init segment: small, and made from what is in memory or in the catalogue.
+/// A playlist, an init segment or a segment of text: small, and made from what is in memory or in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Its bytes; the same for the same content on every node.
@@ -88,7 +88,16 @@ pub trait Library: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Document, Miss>> + Send;
 
-    /// The ledger's row of a segment; one that is not made yet is asked for and waited for until `deadline`.
+    /// A segment of a text track.
+    fn text_segment(
+        &self,
+        title: TitleId,
+        generation: Generation,
+        track: TrackId,
+        number: SegmentNumber,
+    ) -> impl Future<Output = Result<Document, Miss>> + Send;
+
+    /// The ledger's row of a segment of pictures or sound; one that is not made yet is asked for and waited for until `deadline`.
     fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> impl Future<Output = Result<SegmentFacts, Miss>> + Send;
 
     /// The bytes of a segment that was found: exactly those with the hash of `facts`.

@@ -61,6 +61,14 @@ impl Library for Fake {
         Ok(Document { bytes: Bytes::from_static(b"ftypmoov"), changed_at_ms: CHANGED_AT_MS })
     }
 
+    async fn text_segment(&self, _: TitleId, _: Generation, track: TrackId, number: SegmentNumber) -> Result<Document, Miss> {
+        if track.index > 0 {
+            return Err(Miss::Unknown);
+        }
+        let cues = format!("\n00:00:0{number}.000 --> 00:00:0{number}.500\nsomething is said\n").repeat(9);
+        Ok(Document { bytes: Bytes::from(format!("WEBVTT\n{cues}")), changed_at_ms: CHANGED_AT_MS })
+    }
+
     async fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> Result<SegmentFacts, Miss> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if segment.number > LOST {
@@ -263,6 +271,21 @@ async fn conditions() {
         let whole = origin.ask("GET", &path, &[("if-range", "\"other\""), ("range", "bytes=0-1")]).await;
         assert_eq!(whole.status, StatusCode::OK);
     }
+}
+
+#[tokio::test]
+async fn text_is_coded_and_immutable() {
+    let origin = Origin::usual().await;
+    let path = format!("/t/{}/3/s0/1.vtt", origin.title);
+    let plain = origin.ask("GET", &path, &[]).await;
+    assert_eq!((plain.status, plain.field("content-type")), (StatusCode::OK, Some("text/vtt")));
+    assert_eq!(plain.field("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!((plain.field("vary"), plain.field("content-encoding")), (Some("Accept-Encoding"), None));
+    let coded = origin.ask("GET", &path, &[("accept-encoding", "gzip")]).await;
+    assert_eq!((coded.field("content-encoding"), coded.field("vary")), (Some("gzip"), Some("Accept-Encoding")));
+    assert!(coded.body.len() < plain.body.len() && coded.field("etag") != plain.field("etag"));
+    assert_eq!(origin.ask("GET", &format!("/t/{}/3/s1/1.vtt", origin.title), &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(origin.fake.asked.load(Ordering::SeqCst), 0, "no ledger is asked for text");
 }
 
 #[tokio::test]

@@ -124,6 +124,8 @@ impl Check<'_> {
             other => other?,
         };
         let listing = self.store.list(id).await?;
+        // After the listing: a document is announced before it is put.
+        let loose = self.catalogue.loose_documents_of(id).await?;
         let found = self.compare(&title, &expected, &listing).await?;
         let now = match self.catalogue.title(id).await {
             Ok(now) => Some(now.state),
@@ -135,7 +137,7 @@ impl Check<'_> {
             return Ok(());
         }
         found.into_iter().for_each(|violation| self.violated(violation));
-        self.without_row(&title, &expected, listing);
+        self.without_row(&title, &expected, &loose, listing);
         Ok(())
     }
 
@@ -205,10 +207,12 @@ impl Check<'_> {
     }
 
     /// Files of a known title that no row names.
-    fn without_row(&mut self, title: &TitleRecord, expected: &[Expected], listing: Listing) {
+    fn without_row(&mut self, title: &TitleRecord, expected: &[Expected], loose: &[ContentHash], listing: Listing) {
         let named: std::collections::HashSet<Key> = expected.iter().map(|one| one.key).collect();
         let unnamed: Vec<Key> = listing.objects.iter().map(|(key, _)| *key).filter(|key| !named.contains(key)).collect();
-        let mut files = listing.partial.len() as u64;
+        let is_loose = |key: &Key| matches!(key, Key::Object(_, hash) if loose.contains(hash));
+        let (waiting, unnamed): (Vec<Key>, Vec<Key>) = unnamed.into_iter().partition(is_loose);
+        let mut files = (listing.partial.len() + waiting.len()) as u64;
         if title.state == TitleState::Ready {
             unnamed.into_iter().for_each(|key| self.violated(Violation::Unnamed { title: title.id, key }));
         } else {
@@ -270,7 +274,7 @@ async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expe
     if title.state == TitleState::Surveying {
         return Ok(expected);
     }
-    let plan = match catalogue.plan(id, title.generation).await {
+    let plan = match catalogue.plan(id, title.ledger).await {
         // Said already, as a contradiction.
         Err(catalogue::Error::NotFound(_)) => return Ok(expected),
         other => other?,
@@ -281,7 +285,13 @@ async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expe
         bytes: track.init_bytes,
         hash: track.init_hash,
     }));
-    expected.extend(catalogue.ledger(id, title.generation).await?.into_iter().map(|segment| Expected {
+    expected.extend(catalogue.documents(id).await?.into_iter().map(|(hash, bytes)| Expected {
+        part: Part::Document(hash),
+        key: Key::Object(id, hash),
+        bytes,
+        hash,
+    }));
+    expected.extend(catalogue.ledger(id, title.ledger).await?.into_iter().map(|segment| Expected {
         part: Part::Segment(segment.track, segment.number),
         key: Key::Object(id, segment.hash),
         bytes: segment.bytes,
@@ -336,7 +346,8 @@ mod tests {
     use super::*;
     use crate::catalogue::sample::{facts, init_bytes, plan, rates, segment, segment_bytes, segments, title_id, tracks};
     use crate::catalogue::{Contradiction, SourceRecord};
-    use crate::title::{Generation, Problem, ProblemCode, SegmentNumber, TrackId};
+    use crate::title::sample::text_track;
+    use crate::title::{Generation, Problem, ProblemCode, SegmentNumber, TextKind, TrackId};
 
     const FIRST: Generation = Generation::FIRST;
     const SOURCES: CheckOptions = CheckOptions { hash_sources: true };
@@ -489,6 +500,37 @@ mod tests {
         fixture.store.delete_title(deleted).await.expect("removed");
         fixture.catalogue.drop_garbage(deleted).await.expect("dropped");
         assert!(fixture.check(SOURCES).await.leftovers.iter().all(|left| left.title != deleted));
+    }
+
+    #[tokio::test]
+    async fn documents_are_looked_at_and_loose_ones_wait() {
+        let fixture = Fixture::new().await;
+        let id = title_id(1);
+        fixture.ready(id).await;
+        let tracks = [("one", 2), ("two", 3)].map(|(name, generation)| text_track(name, Some("en"), TextKind::Subtitles, (generation, 0)));
+        for (track, from) in tracks.iter().zip([1, 2]) {
+            let text = track.name.clone();
+            fixture.put(Key::Object(id, track.document), Bytes::from(text)).await;
+            fixture.catalogue.retext(id, Generation(from), std::slice::from_ref(track), 6).await.expect("changed");
+        }
+        let loose = ContentHash::of(b"loose");
+        fixture.catalogue.document_coming(id, loose).await.expect("noted");
+        fixture.put(Key::Object(id, loose), Bytes::from_static(b"loose")).await;
+        let findings = fixture.check(SOURCES).await;
+        assert_eq!(findings.violations, []);
+        assert_eq!(findings.leftovers.iter().map(|left| left.files).collect::<Vec<_>>(), [1]);
+
+        fixture.catalogue.document_gone(id, loose).await.expect("taken off");
+        std::fs::remove_file(fixture.path(Key::Object(id, tracks[0].document))).expect("removed");
+        std::fs::write(fixture.path(Key::Object(id, tracks[1].document)), "TWO").expect("written");
+        let found = fixture.check(SOURCES).await.violations;
+        for violation in [
+            Violation::Missing { title: id, part: Part::Document(tracks[0].document) },
+            Violation::WrongHash { title: id, part: Part::Document(tracks[1].document) },
+            Violation::Unnamed { title: id, key: Key::Object(id, loose) },
+        ] {
+            assert!(found.contains(&violation), "{violation} not in {found:?}");
+        }
     }
 
     #[tokio::test]

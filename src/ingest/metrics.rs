@@ -1,4 +1,4 @@
-//! What is counted while uploads are received.
+//! What is counted while uploads are received and subtitles changed.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -14,6 +14,8 @@ pub struct Metrics {
     pub uploads: Family<[(&'static str, &'static str); 1], Counter>,
     /// Bytes of whole uploads received.
     pub upload_bytes: Counter,
+    /// Changes of subtitles by how they ended, under the label `outcome`.
+    pub subtitle_changes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -22,5 +24,6 @@ impl Metrics {
         registry.register("uploads_open", "Uploads that are being received", self.uploads_open.clone());
         registry.register("uploads", "Uploads by how they ended", self.uploads.clone());
         registry.register_with_unit("upload", "Bytes of whole uploads received", Unit::Bytes, self.upload_bytes.clone());
+        registry.register("subtitle_changes", "Changes of subtitles by how they ended", self.subtitle_changes.clone());
     }
 }

@@ -1,4 +1,4 @@
-//! From an upload to a title that is being worked on; recovery at start; deletion.
+//! From an upload to a title that is being worked on; its subtitles; recovery at start; deletion.
 //!
 //! [`receive`] takes the bytes of one upload in one go: a broken one leaves nothing. The resumable protocol (tus) will have
 //! its module beside it, `resume`, over the same spool directory and the same account of promised space; what it adds is
@@ -20,6 +20,7 @@ pub mod receive;
 mod recover;
 mod space;
 mod spool;
+pub mod subtitles;
 mod violation;
 
 pub use metrics::Metrics;
@@ -36,6 +37,8 @@ pub struct Ingest {
     metrics: Metrics,
     /// A sender that is silent for so long is given up.
     idle_timeout: Duration,
+    /// Held while the text of a title is changed, and while a title is removed.
+    text_turn: std::sync::Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why an upload did not become a title, or a title could not be deleted.
@@ -83,7 +86,16 @@ impl Ingest {
         metrics: Metrics,
         idle_timeout: Duration,
     ) -> Self {
-        Self { catalogue, store, scheduler, receiver: std::sync::Arc::new(receiver), clock, metrics, idle_timeout }
+        Self {
+            catalogue,
+            store,
+            scheduler,
+            receiver: std::sync::Arc::new(receiver),
+            clock,
+            metrics,
+            idle_timeout,
+            text_turn: std::sync::Arc::default(),
+        }
     }
 
     /// Receives a whole upload and records the title: when this returns, every byte is on stable storage. An upload that
@@ -159,6 +171,7 @@ impl Ingest {
     /// Removes the objects of a title that is marked as deleted, then the mark.
     async fn collect(&self, id: TitleId) -> Result<(), Error> {
         self.scheduler.drop_title(id).await;
+        let _turn = self.text_turn.lock().await;
         self.store.delete_title(id).await?;
         self.catalogue.drop_garbage(id).await?;
         Ok(())

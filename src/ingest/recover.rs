@@ -31,6 +31,7 @@ impl Ingest {
             self.scheduler.take_up(id).await?;
         }
         self.clear_failed_titles().await?;
+        self.clear_loose_documents().await?;
         self.clear_strangers().await
     }
 
@@ -49,6 +50,15 @@ impl Ingest {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Documents that were on their way in or out when the last process ended.
+    async fn clear_loose_documents(&self) -> Result<(), Error> {
+        for (id, hash) in self.catalogue.loose_documents().await? {
+            self.store.sweep_partial(id).await?;
+            self.drop_document(id, hash).await?;
+        }
+        Ok(())
     }
 
     /// Objects of titles that the catalogue has never heard of were written for nothing.

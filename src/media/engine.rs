@@ -28,7 +28,7 @@ pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::R
     let mut engine = None;
     while let Some(request) = read_message::<Request>(&mut requests)? {
         let answer = match request {
-            Request::Survey => survey(&file, pulse).map(|facts| Reply::Surveyed(Box::new(facts))),
+            Request::Survey => survey(&file, pulse).map(|survey| Reply::Surveyed(Box::new(survey))),
             Request::Open { facts, plan } => Engine::open(Arc::clone(&file), *facts, *plan, pulse.clone()).map(|opened| {
                 let headers = opened.headers.clone();
                 engine = Some(opened);

@@ -16,6 +16,7 @@ mod source;
 mod stream_facts;
 mod survey;
 mod survey_audio;
+mod survey_subtitle;
 mod survey_video;
 mod video_encoder;
 mod video_lane;

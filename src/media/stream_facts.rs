@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::{Disposition, Stream};
-use headwater::title::{ColourFacts, FieldOrder, Orientation, TimeBase};
+use headwater::title::{ColourFacts, FieldOrder, Orientation, SubtitleForm, TimeBase};
 
 /// The codec parameters of a stream.
 pub fn parameters<'a>(stream: &'a Stream<'a>) -> &'a ffi::AVCodecParameters {
@@ -101,6 +101,19 @@ fn upright(matrix: &[i32]) -> Orientation {
         3
     };
     Orientation { mirror, quarter_turns }
+}
+
+/// What the cues of a subtitle stream are. Captions within lines of a picture (CEA-608, teletext) are neither: what comes out
+/// of their decoders depends on more than their packets.
+pub fn subtitle_form(parameters: &ffi::AVCodecParameters) -> SubtitleForm {
+    // SAFETY: the function returns a static descriptor or null for any identifier.
+    let properties = unsafe { ffi::avcodec_descriptor_get(parameters.codec_id).as_ref() }.map_or(0, |descriptor| descriptor.props);
+    match parameters.codec_id {
+        ffi::AVCodecID::AV_CODEC_ID_EIA_608 | ffi::AVCodecID::AV_CODEC_ID_DVB_TELETEXT => SubtitleForm::Unknown,
+        _ if properties & ffi::AV_CODEC_PROP_TEXT_SUB != 0 => SubtitleForm::Text,
+        _ if properties & ffi::AV_CODEC_PROP_BITMAP_SUB != 0 => SubtitleForm::Bitmap,
+        _ => SubtitleForm::Unknown,
+    }
 }
 
 /// Length of a tick of the stream.

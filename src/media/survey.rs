@@ -1,5 +1,6 @@
 //! The survey: one pass over a source's packets that finds what is really there. Only the first frame of each stream is
-//! decoded, to know that it can be; sound whose packets do not tell their length is decoded to count its samples.
+//! decoded, to know that it can be; sound whose packets do not tell their length is decoded to count its samples, and text
+//! subtitles are decoded whole.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::media::Type;
-use headwater::title::{OtherStream, Problem, ProblemCode, SourceFacts, StreamFacts, SubtitleFacts};
+use headwater::text::SourceText;
+use headwater::title::{OtherStream, Problem, ProblemCode, SourceFacts, StreamFacts};
+use headwater::worker::protocol::Survey;
 
 use super::decoder::{Decoder, Step};
 use super::pulse::Pulse;
@@ -15,6 +18,7 @@ use super::sniff::{begins_like_media, sniff};
 use super::source::Source;
 use super::stream_facts;
 use super::survey_audio::AudioSurvey;
+use super::survey_subtitle::SubtitleSurvey;
 use super::survey_video::VideoSurvey;
 
 /// Packets of a stream within which a first frame must come out for the stream to count as decodable.
@@ -24,7 +28,7 @@ const TRIAL_PACKETS: u32 = 300;
 ///
 /// # Errors
 /// The [`Problem`] that the uploader is told when nothing in it can become a title.
-pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
+pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
     match sniff(file) {
         Ok(None) => {}
         Ok(Some(problem)) => return Err(problem),
@@ -45,7 +49,8 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
     encrypted |= streams.iter().any(|stream| stream.encrypted);
     let undecodable = streams.iter().any(Stream::has_packets_but_no_frame);
     let guess = source.input().probe_score() <= ffi::AVPROBE_SCORE_MAX / 4;
-    let streams: Vec<StreamFacts> = streams.into_iter().map(Stream::finish).collect();
+    let mut texts = Vec::new();
+    let streams: Vec<StreamFacts> = streams.into_iter().map(|stream| stream.finish(&mut texts)).collect();
     let playable = streams.iter().any(|stream| matches!(stream, StreamFacts::Video(_) | StreamFacts::Audio(_)));
     if encrypted {
         return Err(Problem::new(ProblemCode::Encrypted));
@@ -56,13 +61,14 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
     if !playable && guess {
         return Err(Problem::new(ProblemCode::NotMedia));
     }
-    Ok(SourceFacts {
+    let facts = SourceFacts {
         container: source.input().format().name().to_owned(),
         bytes: source.bytes(),
         declared_duration_ms: declared_duration_ms(&source),
         corrupt_packet_count: source.corrupt_count(),
         streams,
-    })
+    };
+    Ok(Survey { facts, texts })
 }
 
 /// Without a decoder for any stream the codec is the trouble; with one, the bytes are.
@@ -91,7 +97,7 @@ struct Stream {
 enum Kind {
     Video(Box<VideoSurvey>),
     Audio(Box<AudioSurvey>),
-    Subtitle { language: Option<String> },
+    Subtitle(Box<SubtitleSurvey>),
     Other(&'static str),
 }
 
@@ -115,7 +121,7 @@ impl Stream {
             Type::Video if stream_facts::is_attached_picture(&stream) => Kind::Other("picture"),
             Type::Video => Kind::Video(Box::new(VideoSurvey::begin(&stream))),
             Type::Audio => Kind::Audio(Box::new(AudioSurvey::begin(source, &stream))),
-            Type::Subtitle => Kind::Subtitle { language: stream_facts::tag(&stream, "language") },
+            Type::Subtitle => Kind::Subtitle(Box::new(SubtitleSurvey::begin(source, &stream))),
             Type::Attachment => Kind::Other("attachment"),
             _ => Kind::Other("data"),
         };
@@ -138,7 +144,8 @@ impl Stream {
                     audio.take(packet, stream_facts::parameters(&stream));
                 }
             }
-            Kind::Subtitle { .. } | Kind::Other(_) => {}
+            Kind::Subtitle(subtitle) => subtitle.take(packet),
+            Kind::Other(_) => {}
         }
     }
 
@@ -146,7 +153,8 @@ impl Stream {
         matches!(self.trial, Trial::Failed { sent: 1.. } | Trial::Running { sent: 1.., .. } | Trial::Unsupported)
     }
 
-    fn finish(mut self) -> StreamFacts {
+    /// What the stream turned out to be; its text, if it has any, goes to `texts`.
+    fn finish(mut self, texts: &mut Vec<SourceText>) -> StreamFacts {
         self.trial.finish();
         let other = |kind: &str, codec: String| StreamFacts::Other(OtherStream { stream: self.index, kind: kind.into(), codec });
         match (self.kind, self.trial) {
@@ -154,7 +162,13 @@ impl Stream {
             (Kind::Video(_) | Kind::Audio(_), Trial::Failed { sent: 1.. }) => other("undecodable", self.codec),
             (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec)),
             (Kind::Audio(audio), _) => StreamFacts::Audio(audio.finish(self.index, self.codec)),
-            (Kind::Subtitle { language }, _) => StreamFacts::Subtitle(SubtitleFacts { stream: self.index, codec: self.codec, language }),
+            (Kind::Subtitle(subtitle), _) => {
+                let (facts, text) = subtitle.finish(self.codec);
+                if !text.cues.is_empty() {
+                    texts.push(text);
+                }
+                StreamFacts::Subtitle(facts)
+            }
             (Kind::Other(kind), _) => other(kind, self.codec),
         }
     }

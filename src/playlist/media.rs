@@ -6,14 +6,29 @@ use m3u8_rs::{Map, MediaPlaylist, MediaPlaylistType, MediaSegment};
 
 use super::durations::Durations;
 use super::{Error, VERSION, names};
-use crate::title::{Plan, TrackId};
+use crate::title::{Plan, TrackId, TrackKind};
 
-/// The media playlist of a track. That segments are independent is said once, in the multivariant playlist.
+/// `EXT-X-VERSION` of a playlist without `EXT-X-MAP`: fractions in `EXTINF` need 3 (RFC 8216bis 8).
+const VERSION_OF_TEXT: usize = 3;
+
+/// The media playlist of a text track: cut where the pictures are, or the sound when there are none. It is the same for every
+/// text track, as they differ in the segments that it names relative to itself.
+///
+/// # Errors
+/// [`Error::Write`], [`Error::Text`].
+pub fn text(plan: &Plan) -> Result<String, Error> {
+    let durations = Durations::of(plan);
+    let numbers = plan.timeline.segments().zip(durations.seconds(TrackKind::Text));
+    let segments = numbers.map(|(number, duration)| MediaSegment { uri: names::text_segment(number), duration, ..MediaSegment::empty() });
+    write(VERSION_OF_TEXT, &durations, segments.collect())
+}
+
+/// The media playlist of a track of pictures or sound. That segments are independent is said once, in the multivariant playlist.
 ///
 /// # Errors
 /// [`Error::NoSuchTrack`] when the plan lacks it.
 pub fn media(plan: &Plan, track: TrackId) -> Result<String, Error> {
-    if !plan.has(track) {
+    if !plan.has(track) || track.kind == TrackKind::Text {
         return Err(Error::NoSuchTrack(track));
     }
     let durations = Durations::of(plan);
@@ -26,8 +41,12 @@ pub fn media(plan: &Plan, track: TrackId) -> Result<String, Error> {
     if let Some(first) = segments.first_mut() {
         first.map = Some(Map { uri: names::INIT.to_owned(), byte_range: None, other_attributes: HashMap::new() });
     }
+    write(VERSION, &durations, segments)
+}
+
+fn write(version: usize, durations: &Durations, segments: Vec<MediaSegment>) -> Result<String, Error> {
     let playlist = MediaPlaylist {
-        version: Some(VERSION),
+        version: Some(version),
         target_duration: durations.target_s(),
         playlist_type: Some(MediaPlaylistType::Vod),
         segments,
@@ -63,6 +82,16 @@ mod tests {
             #EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4.01067,\n0.m4s\n#EXTINF:3.98933,\n1.m4s\n#EXTINF:2.00533,\n2.m4s\n#EXT-X-ENDLIST\n";
         // 187.7, 375.4 and 469.2 frames of sound: 188, 375 and 469 of them, which end at 4.01067, 8 and 10.00533 s.
         assert_eq!(media(&plan, TrackId::audio(0)).expect("a playlist"), expect);
+    }
+
+    #[test]
+    fn golden_text() {
+        let mut plan = plan((30_000, 1001), 300, 4000);
+        let expect = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n\
+            #EXTINF:4.004,\n0.vtt\n#EXTINF:4.004,\n1.vtt\n#EXTINF:2.002,\n2.vtt\n#EXT-X-ENDLIST\n";
+        assert_eq!(text(&plan).expect("a playlist"), expect);
+        plan.video.clear();
+        assert!(text(&plan).expect("a playlist").contains("#EXTINF:4.01067,\n0.vtt\n"), "with the sound");
     }
 
     #[test]

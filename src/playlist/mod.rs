@@ -3,6 +3,7 @@
 //! They are written by `m3u8-rs`. Where it prints less than the standard asks for, its extra attributes carry the rest;
 //! where it keeps less than we mean (durations as `f32`), numbers are chosen that survive it.
 
+mod captions;
 mod durations;
 mod media;
 mod multivariant;
@@ -11,7 +12,7 @@ mod rates;
 #[cfg(test)]
 mod testing;
 
-pub use media::media;
+pub use media::{media, text};
 pub use multivariant::{TrackFacts, multivariant};
 pub use rates::{Rates, measure};
 

@@ -6,7 +6,7 @@ use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, QuotedOrUn
 
 use super::durations::Durations;
 use super::rates::{Rates, promised};
-use super::{Error, VERSION, names};
+use super::{Error, VERSION, captions, names};
 use crate::title::{AudioTrack, FrameRate, Generation, Plan, TrackId, VideoTrack};
 
 /// What is known of a track beside the plan.
@@ -25,7 +25,8 @@ const AUDIO_GROUP: &str = "audio";
 /// A player starts with the first variant; one of about this cap starts fast on most lines.
 const START_BPS: u32 = 2_000_000;
 
-/// The multivariant playlist of a title.
+/// The multivariant playlist of a title whose tracks of pictures and sound have the URLs of `generation`; its text tracks have
+/// URLs of their own.
 ///
 /// With pictures, each video track is a variant and all audio tracks form the group they share. Without, the default
 /// audio track is the only variant, and where there are more they form a group with it.
@@ -50,13 +51,13 @@ pub fn multivariant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackI
     if variants.is_empty() {
         return Err(Error::NoTracks);
     }
-    let playlist = MasterPlaylist {
-        version: Some(VERSION),
-        independent_segments: true,
-        alternatives: if grouped { renditions(plan, generation) } else { Vec::new() },
-        variants,
-        ..MasterPlaylist::default()
-    };
+    let mut alternatives = if grouped { renditions(plan, generation) } else { Vec::new() };
+    alternatives.extend(captions::renditions(plan));
+    if !plan.text.is_empty() {
+        variants.iter_mut().for_each(|variant| variant.subtitles = Some(captions::GROUP.to_owned()));
+    }
+    let playlist =
+        MasterPlaylist { version: Some(VERSION), independent_segments: true, alternatives, variants, ..MasterPlaylist::default() };
     let mut text = Vec::new();
     playlist.write_to(&mut text)?;
     Ok(String::from_utf8(text)?)
@@ -180,6 +181,8 @@ mod tests {
 
     use super::*;
     use crate::playlist::testing::{audio, plan};
+    use crate::title::TextKind;
+    use crate::title::sample::text_track;
 
     fn facts(plan: &Plan, measured: bool) -> BTreeMap<TrackId, TrackFacts> {
         let track_facts = |track: TrackId| {
@@ -212,6 +215,25 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist"), expect);
         }
+    }
+
+    #[test]
+    fn text_is_a_group_that_every_variant_names() {
+        let mut plan = plan((24, 1), 960, 4000);
+        plan.text = vec![text_track("English", Some("en"), TextKind::Subtitles, (3, 0))];
+        let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
+        assert_eq!(
+            lines(&text, "#EXT-X-STREAM-INF:").iter().filter(|line| line.ends_with("AUDIO=\"audio\",SUBTITLES=\"text\"")).count(),
+            3
+        );
+        assert!(lines(&text, "#EXT-X-MEDIA:TYPE=SUBTITLES,")[0].starts_with("URI=\"3/s0/index.m3u8\",GROUP-ID=\"text\""), "{text}");
+        plan.video.clear();
+        plan.audio.truncate(1);
+        let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
+        assert_eq!(
+            lines(&text, "#EXT-X-STREAM-INF:"),
+            ["BANDWIDTH=140000,AVERAGE-BANDWIDTH=130000,CODECS=\"mp4a.40.2\",SUBTITLES=\"text\""]
+        );
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub const INIT: &str = "init.mp4";
 /// What a media segment's name ends with.
 pub const SEGMENT_SUFFIX: &str = ".m4s";
 
+/// What a text segment's name ends with.
+pub const TEXT_SUFFIX: &str = ".vtt";
+
 /// A track's directory, relative to the multivariant playlist: `1/v0`.
 pub fn track_directory(generation: Generation, track: TrackId) -> String {
     format!("{generation}/{track}")
@@ -29,6 +32,11 @@ pub fn segment(number: SegmentNumber) -> String {
     format!("{number}{SEGMENT_SUFFIX}")
 }
 
+/// A text segment, relative to its media playlist: `17.vtt`.
+pub fn text_segment(number: SegmentNumber) -> String {
+    format!("{number}{TEXT_SUFFIX}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +45,6 @@ mod tests {
     fn names_are_relative() {
         assert_eq!(media(Generation(3), TrackId::audio(1)), "3/a1/index.m3u8");
         assert_eq!(segment(SegmentNumber(17)), "17.m4s");
+        assert_eq!(text_segment(SegmentNumber(17)), "17.vtt");
     }
 }

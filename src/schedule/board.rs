@@ -56,7 +56,7 @@ enum Cell {
 pub struct Job {
     /// Its plan.
     pub plan: Arc<Plan>,
-    /// The generation that the plan belongs to.
+    /// The generation that its segments belong to; the title may have come to a later one, with other text.
     pub generation: Generation,
     cells: HashMap<TrackId, Vec<Cell>>,
     done: u64,

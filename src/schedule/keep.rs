@@ -77,8 +77,9 @@ pub async fn keep(
 /// Ends a title whose ledger is full: its rates are measured and what was concealed is told.
 pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(), catalogue::Error> {
     let title = catalogue.title(id).await?;
-    let planned = catalogue.plan(id, title.generation).await?;
-    let ledger = catalogue.ledger(id, title.generation).await?;
+    // The title may be at a later generation by now, or get there meanwhile: that changes text alone.
+    let planned = catalogue.plan(id, title.ledger).await?;
+    let ledger = catalogue.ledger(id, title.ledger).await?;
     let rates: Vec<_> = planned
         .plan
         .tracks()
@@ -88,7 +89,7 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
             (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps })
         })
         .collect();
-    catalogue.finish(id, title.generation, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;
+    catalogue.finish(id, title.ledger, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;
     Ok(())
 }
 

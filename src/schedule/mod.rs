@@ -137,9 +137,9 @@ impl Scheduler {
         match title.state {
             TitleState::Surveying => self.0.board().prepare(id),
             TitleState::Processing => {
-                let planned = self.0.catalogue.plan(id, title.generation).await?;
-                let made = self.0.catalogue.made(id, title.generation).await?;
-                self.0.add(id, Job::new(Arc::new(planned.plan), title.generation, &made));
+                let planned = self.0.catalogue.plan(id, title.ledger).await?;
+                let made = self.0.catalogue.made(id, title.ledger).await?;
+                self.0.add(id, Job::new(Arc::new(planned.plan), title.ledger, &made));
             }
             TitleState::Receiving | TitleState::Ready | TitleState::Failed => return Ok(()),
         }

@@ -1,9 +1,11 @@
-//! From a received source to a plan: survey in the worker, plan, codec headers, init segments.
+//! From a received source to a plan: survey in the worker, plan, documents of subtitles, codec headers, init segments.
 
 use crate::catalogue::{self, TrackRecord};
 use crate::cmaf;
 use crate::store::{self, Key};
+use crate::text;
 use crate::title::{ContentHash, Generation, Plan, Problem, ProblemCode, TitleId, plan};
+use crate::worker::protocol::Survey;
 use crate::worker::{Failure, Worker};
 
 use super::Shared;
@@ -59,11 +61,19 @@ pub async fn prepare(shared: &Shared, id: TitleId) -> Prepared {
 async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     let source = shared.store.open_file(Key::Source(id)).await?;
     let mut worker = Worker::spawn(&shared.settings.worker, source)?;
-    let facts = worker.survey().await?;
-    let (plan, remarks) = match plan(&facts, &shared.settings.policy) {
+    let Survey { facts, texts } = worker.survey().await?;
+    let (mut plan, remarks) = match plan(&facts, &shared.settings.policy) {
         Ok(planned) => planned,
         Err(problem) => return Ok(Prepared::Refused(problem)),
     };
+    let (tracks_of_text, documents, told) = text::convert(&facts, &texts, &plan);
+    plan.text = tracks_of_text;
+    let remarks = [remarks, told].concat();
+    for (hash, document) in documents {
+        // Another attempt, under another policy, may make others of it.
+        shared.catalogue.document_coming(id, hash).await?;
+        shared.store.put(Key::Object(id, hash), document).await?;
+    }
     let headers = worker.open(facts.clone(), plan.clone()).await?;
     let mut tracks = Vec::with_capacity(headers.len());
     for (track, header) in headers {
@@ -74,5 +84,5 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
     let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
-    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.generation })
+    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger })
 }

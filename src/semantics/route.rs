@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::title::{Generation, SegmentNumber, TitleId, TrackId};
+use crate::title::{Generation, SegmentNumber, TitleId, TrackId, TrackKind};
 
 /// No path of ours is longer.
 pub const ROUTE_BYTES_MAX: usize = 64;
@@ -24,7 +24,7 @@ pub enum Route {
         /// Of which track.
         track: TrackId,
     },
-    /// `/t/{title}/{generation}/{track}/init.mp4`.
+    /// `/t/{title}/{generation}/{track}/init.mp4`; not for text.
     Init {
         /// Of which title.
         title: TitleId,
@@ -33,7 +33,7 @@ pub enum Route {
         /// Of which track.
         track: TrackId,
     },
-    /// `/t/{title}/{generation}/{track}/{number}.m4s`.
+    /// `/t/{title}/{generation}/{track}/{number}.m4s`, or `.vtt` for text.
     Segment {
         /// Of which title.
         title: TitleId,
@@ -64,9 +64,9 @@ impl Route {
         let track = TrackId::parse(track).ok()?;
         match file {
             "index.m3u8" => Some(Self::MediaPlaylist { title, generation, track }),
-            "init.mp4" => Some(Self::Init { title, generation, track }),
+            "init.mp4" => (track.kind != TrackKind::Text).then_some(Self::Init { title, generation, track }),
             _ => {
-                let number = SegmentNumber(number(file.strip_suffix(".m4s")?)?);
+                let number = SegmentNumber(number(file.strip_suffix(suffix(track))?)?);
                 Some(Self::Segment { title, generation, track, number })
             }
         }
@@ -88,8 +88,18 @@ impl fmt::Display for Route {
             Self::Multivariant { title } => write!(out, "/t/{title}/main.m3u8"),
             Self::MediaPlaylist { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/index.m3u8"),
             Self::Init { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/init.mp4"),
-            Self::Segment { title, generation, track, number } => write!(out, "/t/{title}/{generation}/{track}/{number}.m4s"),
+            Self::Segment { title, generation, track, number } => {
+                write!(out, "/t/{title}/{generation}/{track}/{number}{}", suffix(*track))
+            }
         }
+    }
+}
+
+/// What the name of a segment ends with.
+fn suffix(track: TrackId) -> &'static str {
+    match track.kind {
+        TrackKind::Video | TrackKind::Audio => ".m4s",
+        TrackKind::Text => ".vtt",
     }
 }
 
@@ -172,10 +182,16 @@ mod tests {
             "/t/ID/1/v0/\u{661}.m4s",
             "/t/ID/1/v0/../v0/1.m4s",
             "/t/ID/4294967296/v0/init.mp4",
+            "/t/ID/1/s0/init.mp4",
+            "/t/ID/1/s0/1.m4s",
+            "/t/ID/1/v0/1.vtt",
+            "/t/ID/1/s0/01.vtt",
         ] {
             assert_eq!(Route::parse(&path.replace("ID", &id.to_string())), None, "{path}");
         }
         assert!(Route::parse(&format!("/t/{}/main.m3u8", id.to_string().to_uppercase())).is_none());
+        let text = Route::Segment { title: id, generation: Generation(2), track: TrackId::text(1), number: SegmentNumber(7) };
+        assert_eq!((text.to_string(), Route::parse(&text.to_string())), (format!("/t/{id}/2/s1/7.vtt"), Some(text)));
     }
 
     proptest! {
@@ -189,7 +205,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/[va]0?[0-9]{1,2}/(index\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.m4s))") {
+        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/[vas]0?[0-9]{1,2}/(index\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.(m4s|vtt)))") {
             if let Some(route) = Route::parse(&path) {
                 prop_assert_eq!(route.to_string(), path);
             }

@@ -183,6 +183,17 @@ impl AudioFacts {
     }
 }
 
+/// What the cues of a subtitle stream are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubtitleForm {
+    /// Text that can be read.
+    Text,
+    /// Pictures.
+    Bitmap,
+    /// Something that no decoder is there for.
+    Unknown,
+}
+
 /// A text or picture subtitle stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubtitleFacts {
@@ -192,6 +203,20 @@ pub struct SubtitleFacts {
     pub codec: String,
     /// Language as tagged, if it is.
     pub language: Option<String>,
+    /// The track's title as tagged, if it is.
+    pub label: Option<String>,
+    /// What its cues are.
+    pub form: SubtitleForm,
+    /// Whether the container marks it as the default.
+    pub default: bool,
+    /// Whether the container marks it as what every viewer needs.
+    pub forced: bool,
+    /// Whether the container marks it as meant for those who do not hear.
+    pub hearing_impaired: bool,
+    /// Cues that were read; 0 unless they are text.
+    pub cue_count: u64,
+    /// Cues that could not be read, or are beyond what is taken of a source.
+    pub damaged_count: u64,
 }
 
 /// A stream that no track is made of.

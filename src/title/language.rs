@@ -1,11 +1,135 @@
-//! Languages: from what containers tag to what playlists and menus say.
+//! Languages: from what containers and people tag to what playlists and menus say.
+
+use std::fmt;
+
+/// A language as BCP 47 writes it (RFC 5646 2.1), in its usual case, with the shortest code: `de`, `pt-BR`, `zh-Hant`. The
+/// primary language is one that ISO 639 knows; `und` stands for none that is known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LanguageTag(String);
+
+impl LanguageTag {
+    /// Reads a tag in any case; a three-letter code of ISO 639-2 is taken for its two-letter one.
+    ///
+    /// # Errors
+    /// [`InvalidLanguageTag`] for what is not well formed, and for a primary language that nobody knows.
+    pub fn parse(text: &str) -> Result<Self, InvalidLanguageTag> {
+        let allowed = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if text.len() > TAG_BYTES_MAX || !allowed {
+            return Err(InvalidLanguageTag);
+        }
+        let mut parts = text.split('-');
+        let primary = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let primary = if primary == UNDETERMINED { UNDETERMINED.to_owned() } else { bcp47(&primary).ok_or(InvalidLanguageTag)? };
+        let mut tag = primary;
+        let mut place = Place::Language;
+        for part in parts {
+            place = place.after(part).ok_or(InvalidLanguageTag)?;
+            let cased = match place {
+                Place::Script => part[..1].to_ascii_uppercase() + &part[1..].to_ascii_lowercase(),
+                Place::Region => part.to_ascii_uppercase(),
+                _ => part.to_ascii_lowercase(),
+            };
+            tag.push('-');
+            tag.push_str(&cased);
+        }
+        match place {
+            // A singleton announces something.
+            Place::Singleton | Place::PrivateSingleton => Err(InvalidLanguageTag),
+            _ => Ok(Self(tag)),
+        }
+    }
+
+    /// The tag.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The primary language.
+    pub fn primary(&self) -> &str {
+        self.0.split('-').next().unwrap_or_default()
+    }
+
+    /// What a track says of it: nothing for an unknown language.
+    pub fn known(&self) -> Option<&str> {
+        (self.primary() != UNDETERMINED).then_some(&self.0)
+    }
+
+    /// Its English name, with what distinguishes it from the language at large: `German`, `Portuguese (BR)`.
+    pub fn name(&self) -> Option<String> {
+        let name = name(self.known()?.split('-').next()?)?;
+        let rest = self.0.split_once('-').map(|(_, rest)| format!(" ({rest})"));
+        Some(format!("{name}{}", rest.unwrap_or_default()))
+    }
+}
+
+impl fmt::Display for LanguageTag {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for LanguageTag {
+    type Err = InvalidLanguageTag;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+/// The text is no language tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a language: expected a BCP 47 tag such as de, pt-BR or zh-Hant, or und")]
+pub struct InvalidLanguageTag;
+
+/// Longest tag in bytes; the longest in use take half of it.
+const TAG_BYTES_MAX: usize = 35;
+const UNDETERMINED: &str = "und";
+
+/// What a subtag is, by where it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Language,
+    Script,
+    Region,
+    Variant,
+    Singleton,
+    Extension,
+    PrivateSingleton,
+    Private,
+}
+
+impl Place {
+    /// What `part` is after a subtag in this place; absent when it may not stand there.
+    fn after(self, part: &str) -> Option<Self> {
+        let alphabetic = part.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+        if part.is_empty() || part.len() > 8 || !part.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return None;
+        }
+        match (self, part.len()) {
+            (Self::PrivateSingleton | Self::Private, _) => Some(Self::Private),
+            (Self::Singleton, 2..) => Some(Self::Extension),
+            (Self::Extension, 2..) => Some(Self::Extension),
+            (Self::Singleton, _) => None,
+            (_, 1) if part.eq_ignore_ascii_case("x") => Some(Self::PrivateSingleton),
+            (_, 1) => Some(Self::Singleton),
+            (Self::Language, 4) if alphabetic => Some(Self::Script),
+            (Self::Language | Self::Script, 2) if alphabetic => Some(Self::Region),
+            (Self::Language | Self::Script, 3) if digits => Some(Self::Region),
+            (Self::Extension, _) => None,
+            (_, 5..) => Some(Self::Variant),
+            (_, 4) if part.as_bytes()[0].is_ascii_digit() => Some(Self::Variant),
+            _ => None,
+        }
+    }
+}
 
 /// The BCP 47 tag of a language tagged by ISO 639-2 or already by BCP 47; absent for `und` and nonsense.
 pub fn bcp47(tag: &str) -> Option<String> {
     let primary = tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
     let language = known(&primary)?;
     let short = language.to_639_1().unwrap_or_else(|| language.to_639_3());
-    (short != "und").then(|| short.to_owned())
+    (short != UNDETERMINED).then(|| short.to_owned())
 }
 
 /// The English name of a language.
@@ -49,6 +173,57 @@ const BIBLIOGRAPHIC: [(&str, &str); 20] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_normalised() {
+        for (text, expect) in [
+            ("de", Some("de")),
+            ("DE", Some("de")),
+            ("ger", Some("de")),
+            ("eng-us", Some("en-US")),
+            ("pt-br", Some("pt-BR")),
+            ("ZH-HANT-TW", Some("zh-Hant-TW")),
+            ("es-419", Some("es-419")),
+            ("sl-rozaj", Some("sl-rozaj")),
+            ("de-1996", Some("de-1996")),
+            ("en-x-Mine", Some("en-x-mine")),
+            ("en-u-ca-gregory", Some("en-u-ca-gregory")),
+            ("und", Some("und")),
+            ("gsw", Some("gsw")),
+            ("", None),
+            ("-", None),
+            ("de-", None),
+            ("-de", None),
+            ("de--AT", None),
+            ("de_AT", None),
+            ("de-AT-AT", None),
+            ("de-x", None),
+            ("de-u", None),
+            ("xx", None),
+            ("x-mine", None),
+            ("english", None),
+            ("de/../en", None),
+            ("dé", None),
+            ("de\n", None),
+            ("de-abcdefghi", None),
+            ("de-12345678-12345678-12345678-12345678", None),
+        ] {
+            assert_eq!(LanguageTag::parse(text).ok().as_ref().map(LanguageTag::as_str), expect, "{text:?}");
+        }
+        let name = |text: &str| LanguageTag::parse(text).ok().and_then(|tag| tag.name());
+        assert_eq!((name("de").as_deref(), name("pt-br").as_deref(), name("und")), (Some("German"), Some("Portuguese (BR)"), None));
+        assert_eq!(LanguageTag::parse("und").ok().as_ref().and_then(LanguageTag::known), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics_and_tags_stay(text in "([a-zA-Z0-9]{0,9}-?|\\PC){0,6}") {
+            if let Ok(tag) = LanguageTag::parse(&text) {
+                proptest::prop_assert_eq!(LanguageTag::parse(tag.as_str()), Ok(tag.clone()));
+                proptest::prop_assert!(tag.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
+            }
+        }
+    }
 
     #[test]
     fn tags_become_bcp_47() {

@@ -1,9 +1,9 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
-    Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
-    VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, ContentHash, FieldOrder, FrameRate, Generation,
+    KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TextKind, TextOrigin, TextTrack, TimeBase, Timeline,
+    VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -49,6 +49,21 @@ pub(crate) fn audio_track(name: &str, language: Option<&str>, default: bool) -> 
         sample_rate: AUDIO_SAMPLE_RATE,
         bit_rate_bps: 128_000,
         method: AudioMethod::Encode,
+    }
+}
+
+/// A text rendition that appeared in generation `at.0` as number `at.1`.
+pub(crate) fn text_track(name: &str, language: Option<&str>, kind: TextKind, at: (u32, u8)) -> TextTrack {
+    TextTrack {
+        name: name.into(),
+        language: language.map(str::to_owned),
+        kind,
+        default: false,
+        origin: TextOrigin::SideCar,
+        document: ContentHash::of(name.as_bytes()),
+        document_bytes: name.len() as u64,
+        since: Generation(at.0),
+        index: at.1,
     }
 }
 

@@ -81,6 +81,14 @@ impl Timeline {
         Some(nearest(frames.start)..nearest(frames.end).max(1))
     }
 
+    /// The period of a segment in whole milliseconds, those it begins and ends in included, so that something that starts and ends
+    /// on whole milliseconds overlaps this period exactly when it overlaps the segment's.
+    pub fn period_ms(&self, segment: SegmentNumber) -> Option<Range<u64>> {
+        let frames = self.frames(segment)?;
+        let ms = |frame: u64| self.frame_rate.time_of(frame) * 1000;
+        Some(ms(frames.start).floor().to_integer() as u64..ms(frames.end).ceil().to_integer() as u64)
+    }
+
     /// Length of the whole in seconds.
     pub fn duration(&self) -> Ratio {
         self.frame_rate.time_of(self.frame_count)
@@ -128,6 +136,17 @@ mod tests {
             let half = Ratio::new(1024, 48_000);
             prop_assert!(audio - timeline.duration() <= half && timeline.duration() - audio <= half);
         }
+    }
+
+    #[test]
+    fn periods_are_exact_for_whole_milliseconds() {
+        let timeline = Timeline::even(FrameRate::new(30_000, 1001).expect("a rate"), 300, 3000);
+        // 90 frames last 3.003 s, 180 frames 6.006 s.
+        assert_eq!(timeline.period_ms(SegmentNumber(1)), Some(3003..6006));
+        let timeline = Timeline::even(FrameRate::new(24, 1).expect("a rate"), 100, 1050);
+        // 25 frames last 1.041666… s: a cue from 1041 ms on is in the first segment too, one until 1041 ms is not in the second.
+        assert_eq!((timeline.period_ms(SegmentNumber(0)), timeline.period_ms(SegmentNumber(1))), (Some(0..1042), Some(1041..2084)));
+        assert_eq!(timeline.period_ms(SegmentNumber(9)), None);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
-use super::protocol::{self, MadeSegment, Reply, Request, SOURCE_FD};
+use super::protocol::{self, MadeSegment, Reply, Request, SOURCE_FD, Survey};
 use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// How workers are started and watched.
@@ -125,11 +125,11 @@ impl Worker {
     ///
     /// # Errors
     /// Any [`Failure`]; after all but `Rejected` the worker is dead.
-    pub async fn survey(&mut self) -> Result<SourceFacts, Failure> {
+    pub async fn survey(&mut self) -> Result<Survey, Failure> {
         let deadline = Instant::now() + self.settings.survey_deadline;
         self.ask(&Request::Survey).await?;
         match self.answer(Some(deadline)).await? {
-            Reply::Surveyed(facts) => Ok(*facts),
+            Reply::Surveyed(survey) => Ok(*survey),
             other => Err(self.nonsense(&other).await),
         }
     }

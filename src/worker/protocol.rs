@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::text::SourceText;
 use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// The descriptor under which a worker finds the source, open for reading.
@@ -47,7 +48,7 @@ pub enum Reply {
         progress: u64,
     },
     /// What the source holds.
-    Surveyed(Box<SourceFacts>),
+    Surveyed(Box<Survey>),
     /// The codec header of each of the plan's tracks.
     Opened(Vec<(TrackId, CodecHeader)>),
     /// A finished segment.
@@ -56,6 +57,15 @@ pub enum Reply {
     Done,
     /// The request cannot be done, and why; the worker is still of use.
     Refused(Problem),
+}
+
+/// What a survey found. The texts are not facts that plans are computed from again and again: they are stored as documents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survey {
+    /// What the source holds.
+    pub facts: SourceFacts,
+    /// The text of each subtitle stream that has any, in the time of the source.
+    pub texts: Vec<SourceText>,
 }
 
 /// A segment as the worker made it.

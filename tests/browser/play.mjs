@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Plays a multivariant playlist as a viewer would: hls.js in Chromium, on a page of another origin than the media.
 //
-//   node play.mjs URL [--whole] [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]
+//   node play.mjs URL [--whole] [--captions NAME] [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]
 //   node play.mjs --folder DIR main.m3u8 …
 //
-// With --folder the media are files, served from here. Watches it play (with --whole from start to end), seeks to the middle, switches to the lowest and to the highest level, seeks near the end and plays to the
+// With --folder the media are files, served from here; with --captions the subtitles of that name are chosen, and the first cue
+// waited for. Watches it play (with --whole from start to end), seeks to the middle, switches to the lowest and to the highest level, seeks near the end and plays to the
 // end. Every step waits for what a viewer would see (time moves, pictures of that size are decoded), all together under one
 // deadline. Exit code 0: everything happened and nothing went wrong; 1: not so, the report says what; 2: wrong usage.
 
@@ -32,7 +33,7 @@ const CHROMIUM_ARGUMENTS = [
 ];
 
 const USAGE =
-  "usage: play.mjs URL [--whole] [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]\n" +
+  "usage: play.mjs URL [--whole] [--captions NAME] [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]\n" +
   "       play.mjs --folder DIR PLAYLIST …";
 
 class WrongUsage extends Error {}
@@ -43,6 +44,7 @@ function options() {
     options: {
       folder: { type: "string" },
       whole: { type: "boolean", default: false },
+      captions: { type: "string" },
       json: { type: "boolean", default: false },
       screenshot: { type: "string" },
       deadline: { type: "string", default: "120" },
@@ -71,7 +73,7 @@ async function play(chosen) {
 }
 
 // Runs the page in a fresh browser and gives its report, also when the deadline passes or the page breaks.
-async function watch(pageUrl, url, { whole, screenshot, deadlineMs, chromium: program }) {
+async function watch(pageUrl, url, { whole, captions, screenshot, deadlineMs, chromium: program }) {
   const profile = await mkdtemp(path.join(tmpdir(), "headwater-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: program,
@@ -93,7 +95,7 @@ async function watch(pageUrl, url, { whole, screenshot, deadlineMs, chromium: pr
       if (screenshot) await page.screenshot({ path: screenshot });
     });
     await page.goto(pageUrl);
-    const failure = await Promise.race([page.evaluate(([url, whole]) => globalThis.watch(url, whole), [url, whole]).catch(String), late]);
+    const failure = await Promise.race([page.evaluate((given) => globalThis.watch(...given), [url, whole, captions]).catch(String), late]);
     const report = await page.evaluate(() => globalThis.report());
     if (failure) report.failures.push(`${failure} (${report.step})`);
     return { url, ...report, consoleErrors, passed: report.failures.length === 0 };

@@ -18,6 +18,7 @@ const state = {
   errors: [],
   stalls: [],
   failures: [],
+  captions: [],
   endedAtMs: null,
   soundOnly: false,
   step: "start",
@@ -35,6 +36,7 @@ globalThis.report = () => {
     played: state.played,
     errors: state.errors,
     stalls: state.stalls,
+    captions: state.captions,
     failures: [...state.failures, ...state.stalls.map((stall) => `stalled at ${stall.atMs} ms (${stall.step})`)],
     durationMs: Number.isFinite(video.duration) ? Math.round(video.duration * 1000) : null,
     endedAtMs: state.endedAtMs,
@@ -103,11 +105,31 @@ async function switchTo(hls, step, index, time) {
   await progress(step, hls.levels[index]);
 }
 
-async function steps(hls, whole) {
+// Chooses subtitles as the menu of a player does, and waits until one of their cues is on the screen.
+async function caption(hls, name) {
+  state.step = "caption";
+  const index = hls.subtitleTracks.findIndex((track) => track.name === name);
+  if (index < 0) {
+    state.failures.push(`no subtitles '${name}' among ${hls.subtitleTracks.map((track) => track.name).join(", ")}`);
+    return;
+  }
+  hls.subtitleTrack = index;
+  hls.subtitleDisplay = true;
+  await seek("caption", 0);
+  const showing = () => [...video.textTracks].filter((track) => track.mode === "showing");
+  const cue = () => showing().flatMap((track) => [...(track.activeCues ?? [])])[0];
+  await until(video, "timeupdate", () => cue() !== undefined);
+  const { startTime, endTime, text } = cue();
+  const [track] = showing();
+  state.captions.push({ track: track.label, language: track.language, startMs: Math.round(startTime * 1000), endMs: Math.round(endTime * 1000), text });
+}
+
+async function steps(hls, whole, captions) {
   const end = video.duration;
   const lowest = hls.levels.reduce((best, level, index) => (level.bitrate < hls.levels[best].bitrate ? index : best), 0);
   const highest = hls.levels.reduce((best, level, index) => (level.bitrate > hls.levels[best].bitrate ? index : best), 0);
   await progress("start");
+  if (captions) await caption(hls, captions);
   if (whole) await toTheEnd("whole");
   await seek("middle", end / 2);
   await switchTo(hls, "lowest", lowest, end / 4);
@@ -128,7 +150,7 @@ async function toTheEnd(step) {
 }
 
 // Plays the title, from start to end first when `whole`; gives what made it impossible, or null.
-globalThis.watch = async (url, whole) => {
+globalThis.watch = async (url, whole, captions) => {
   const hls = new Hls({ enableWorker: true, startPosition: 0 });
   const fatal = new Promise((resolve) => {
     hls.on(Hls.Events.ERROR, (_, data) => {
@@ -160,7 +182,7 @@ globalThis.watch = async (url, whole) => {
     const known = until(video, "durationchange", () => Number.isFinite(video.duration) && video.duration > 0);
     await video.play();
     await known;
-    await steps(hls, whole);
+    await steps(hls, whole, captions);
     return null;
   };
   return Promise.race([everything(), fatal, broken]);

@@ -2,6 +2,7 @@
 
 mod errors;
 mod events;
+mod subtitles;
 mod titles;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +19,12 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
-use super::{Backend, DeleteError, EventLimits, NotReady, Progress, ReceiveError, Settings, Token, UploadBody, router};
+use super::{
+    Backend, DeleteError, EventLimits, NotReady, Progress, ReceiveError, Settings, SubtitleError, SubtitleFile, Token, UploadBody, router,
+};
 use crate::catalogue::{Catalogue, SourceRecord, TitleRecord, sample};
-use crate::title::{ContentHash, Generation, TitleId, TitleState};
+use crate::text;
+use crate::title::{ContentHash, Generation, LanguageTag, TextKind, TitleId, TitleState};
 
 /// A title's times in tests.
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -58,6 +62,39 @@ impl Backend for Flows {
                 return Err(DeleteError::Unavailable);
             }
             self.catalogue.mark_deleted(id, NOW_MS).await.map(|_| ()).map_err(|_| DeleteError::Unknown)
+        }
+        .boxed()
+    }
+
+    fn put_subtitles(&self, id: TitleId, file: SubtitleFile) -> BoxFuture<'_, Result<(TitleRecord, bool), SubtitleError>> {
+        async move {
+            let title = self.catalogue.title(id).await.map_err(|_| SubtitleError::Unknown)?;
+            if title.state < TitleState::Processing {
+                return Err(SubtitleError::NotPlanned(title.state));
+            }
+            let planned = self.catalogue.plan(id, title.generation).await.map_err(|_| SubtitleError::Failed)?;
+            let SubtitleFile { language, kind, name, default, bytes } = file;
+            let duration_ms = planned.plan.timeline.duration_ms();
+            let limits = text::Limits { cues_max: 3, ..text::Limits::of_bytes(1 << 20) };
+            let document =
+                text::read_sidecar(&bytes, Some(language.primary()), duration_ms, &limits).map_err(SubtitleError::Fault)?.write();
+            let (document, document_bytes) = (ContentHash::of(document.as_bytes()), document.len() as u64);
+            let new = text::SideCar { language, kind, name, default, document, document_bytes };
+            let generation = Generation(title.generation.0 + 1);
+            let (tracks, replaced) = text::put(&planned.plan.text, new, generation).map_err(SubtitleError::TooMany)?;
+            let title = self.catalogue.retext(id, title.generation, &tracks, NOW_MS).await.map_err(|_| SubtitleError::Unavailable)?;
+            Ok((title, replaced))
+        }
+        .boxed()
+    }
+
+    fn remove_subtitles(&self, id: TitleId, language: LanguageTag, kind: TextKind) -> BoxFuture<'_, Result<TitleRecord, SubtitleError>> {
+        async move {
+            let title = self.catalogue.title(id).await.map_err(|_| SubtitleError::Unknown)?;
+            let planned = self.catalogue.plan(id, title.generation).await.map_err(|_| SubtitleError::NotPlanned(title.state))?;
+            let generation = Generation(title.generation.0 + 1);
+            let tracks = text::remove(&planned.plan.text, &language, kind, generation).ok_or(SubtitleError::NoSuchTrack)?;
+            self.catalogue.retext(id, title.generation, &tracks, NOW_MS).await.map_err(|_| SubtitleError::Unavailable)
         }
         .boxed()
     }
@@ -108,6 +145,7 @@ impl Control {
             admin: "127.0.0.1:8081".parse().expect("an address"),
             host_names: vec![],
             token: token.map(Token::new),
+            subtitles_bytes_max: 4096,
             events,
             stop: stop.clone(),
         };

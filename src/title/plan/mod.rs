@@ -11,11 +11,11 @@ pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
 pub use sound::{AudioMethod, AudioTier, AudioTrack};
-pub use text::{TextKind, TextOrigin, TextTrack};
+pub use text::{InvalidTextKind, TextKind, TextOrigin, TextTrack};
 
 use super::{
-    AudioFacts, FrameRate, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline, TrackId,
-    TrackKind, VideoFacts, choose_frame_rate, findings,
+    AudioFacts, FrameRate, Generation, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline,
+    TrackId, TrackKind, VideoFacts, choose_frame_rate, findings,
 };
 
 /// Samples a second of every audio track.
@@ -74,6 +74,11 @@ impl Plan {
     pub fn audio_frames(&self, index: u8, number: SegmentNumber) -> Option<std::ops::Range<u64>> {
         let track = self.audio.get(usize::from(index))?;
         self.timeline.audio_frames(number, track.sample_rate, AAC_FRAME_SAMPLES)
+    }
+
+    /// The text track that appeared in `generation` under that name, if it is still in this plan.
+    pub fn text_track(&self, generation: Generation, track: TrackId) -> Option<&TextTrack> {
+        self.text.iter().find(|text| text.since == generation && text.id() == track)
     }
 
     /// Whether the plan has that track.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::title::ContentHash;
+use crate::title::{ContentHash, Generation, TrackId};
 
 /// What the text of a track is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -15,6 +15,33 @@ pub enum TextKind {
     /// Only what every viewer needs, such as signs and foreign speech.
     Forced,
 }
+
+impl TextKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Subtitles, Self::Captions, Self::Forced];
+
+    /// The stable name, as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Subtitles => "subtitles",
+            Self::Captions => "captions",
+            Self::Forced => "forced",
+        }
+    }
+}
+
+impl std::str::FromStr for TextKind {
+    type Err = InvalidTextKind;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or(InvalidTextKind)
+    }
+}
+
+/// A word that names no kind of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a kind of subtitles: use subtitles, captions or forced")]
+pub struct InvalidTextKind;
 
 /// Where a text track came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,4 +67,17 @@ pub struct TextTrack {
     pub origin: TextOrigin,
     /// The object that holds its cues.
     pub document: ContentHash,
+    /// Length of that object in bytes.
+    pub document_bytes: u64,
+    /// The generation in which it appeared as it is. Its URLs are those of that generation for ever.
+    pub since: Generation,
+    /// Its place among the text tracks of that generation.
+    pub index: u8,
+}
+
+impl TextTrack {
+    /// What it is called within the generation in which it appeared.
+    pub fn id(&self) -> TrackId {
+        TrackId::text(self.index)
+    }
 }

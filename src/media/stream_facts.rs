@@ -13,6 +13,21 @@ pub fn parameters<'a>(stream: &'a Stream<'a>) -> &'a ffi::AVCodecParameters {
     unsafe { &*(*stream.as_ptr()).codecpar }
 }
 
+/// What the container holds for the decoder before any packet; may be empty.
+pub fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
+    match usize::try_from(parameters.extradata_size) {
+        // SAFETY: the pointer is to so many bytes that live as long as the parameters.
+        Ok(size) if size > 0 && !parameters.extradata.is_null() => unsafe { std::slice::from_raw_parts(parameters.extradata, size) },
+        _ => &[],
+    }
+}
+
+/// What the container says to the decoder anew with this packet.
+pub fn new_extradata(packet: &ffmpeg::Packet) -> Option<Vec<u8>> {
+    let side = packet.side_data().find(|side| side.kind() == ffmpeg::packet::side_data::Type::NewExtraData);
+    side.map(|side| side.data().to_vec())
+}
+
 /// FFmpeg's name of the stream's codec.
 pub fn codec_name(parameters: &ffi::AVCodecParameters) -> String {
     // SAFETY: the function returns a static string for any identifier.

@@ -20,7 +20,7 @@ pub fn media(plan: &Plan, track: TrackId) -> Result<String, Error> {
     let mut segments: Vec<MediaSegment> = plan
         .timeline
         .segments()
-        .zip(durations.seconds(track.kind))
+        .zip(durations.seconds(track))
         .map(|(number, duration)| MediaSegment { uri: names::segment(number), duration, ..MediaSegment::empty() })
         .collect();
     if let Some(first) = segments.first_mut() {

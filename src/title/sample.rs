@@ -1,7 +1,7 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, CopyDoubt, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
     Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
     VideoTrack,
 };
@@ -79,6 +79,7 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         declared_rate,
         key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
         undecodable_lead_count: 0,
+        avc: Err(CopyDoubt::Codec),
     }
 }
 
@@ -98,6 +99,7 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
         end_sample,
         anchors: Vec::new(),
         discontinuity_count: 0,
+        aac: Err(CopyDoubt::Codec),
     }
 }
 
@@ -114,6 +116,9 @@ pub(crate) fn policy() -> PlanPolicy {
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
         preset: "veryfast".into(),
         audio_bps: 128_000,
+        video_copy: true,
+        audio_copy: true,
+        audio_copy_bps_max: 256_000,
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
     }

@@ -1,0 +1,1 @@
+//! When pictures and sounds are copied, and when not.

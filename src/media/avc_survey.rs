@@ -3,7 +3,7 @@
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use headwater::cmaf::avc::AvcReader;
-use headwater::title::{AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_S, CopyDoubt, VideoFacts, choose_frame_rate};
+use headwater::title::{AvcFacts, AvcPiece, CopyDoubt, VideoFacts, choose_frame_rate};
 
 use super::stream_facts;
 
@@ -21,8 +21,8 @@ struct Following {
     shown_to: Option<i64>,
 }
 
-/// Pictures from one IDR picture to the next at most: a few times those of the longest time at the highest rate that is copied.
-const PERIOD_MAX: usize = 240 * COPY_CUT_SPACING_MAX_S as usize;
+/// Pictures from one IDR picture to the next at most: more than the longest segment that may be configured has.
+const PERIOD_MAX: usize = 10_000;
 /// A copied grid may be finer than what is published; the plan has the last word.
 const RATE_MAX: u32 = 240;
 

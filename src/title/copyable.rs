@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::FrameRate;
 
-/// Longest time in seconds from one place where a copied picture can be cut to the next.
-pub const COPY_CUT_SPACING_MAX_S: u32 = 10;
+/// Longest time from one place where a copied picture can be cut to the next, in milliseconds.
+pub const COPY_CUT_SPACING_MAX_MS: u32 = 10_000;
 
 /// An H.264 stream without anything doubtful in it: 8 bits, 4:2:0, whole frames; one sequence parameter set from start to
 /// end; it begins with an IDR picture; its timestamps agree with the order in the bitstream; no picture is missing; and

@@ -20,7 +20,7 @@ mod state;
 mod timeline;
 mod track;
 
-pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_S, CopyDoubt};
+pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_MS, CopyDoubt};
 pub use facts::{
     AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
     TimeBase, VideoFacts,

@@ -3,7 +3,7 @@
 use super::CopyRefusal;
 use crate::title::plan::picture::{display_size, encoded};
 use crate::title::plan::{Plan, PlanPolicy, VideoMethod, VideoRange, VideoTrack};
-use crate::title::{AvcFacts, COPY_CUT_SPACING_MAX_S, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, SourceFacts, TimeBase, Timeline, VideoFacts, own_size};
+use crate::title::{AvcFacts, COPY_CUT_SPACING_MAX_MS, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, SourceFacts, TimeBase, Timeline, VideoFacts, own_size};
 
 /// Highest rate that pictures are copied at, for a rate that is a little above by rounding.
 const RATE_MAX: u32 = 60;
@@ -40,7 +40,7 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     let places = CopyGrid::of(plan, video).ok_or(CopyRefusal::Holes)?;
     check_holes(plan, video, avc, places.lead())?;
     let cuts = places.piece_slots(avc).ok_or(CopyDoubt::Timestamps)?;
-    let longest_ms = (COPY_CUT_SPACING_MAX_S * 1000).max(policy.segment_ms / 2 * 3);
+    let longest_ms = COPY_CUT_SPACING_MAX_MS.max(policy.segment_ms / 2 * 3);
     let aim =
         CutAim { target_ms: policy.segment_ms, least_ms: policy.segment_ms / 2, most_ms: policy.segment_ms / 2 * 3, longest_ms };
     let timeline = Timeline::at(grid, plan.timeline.frame_count(), &cuts, aim).ok_or(CopyRefusal::Cuts)?;

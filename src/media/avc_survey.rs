@@ -89,7 +89,7 @@ impl Following {
         if packet.is_corrupt() {
             return Err(CopyDoubt::Damaged);
         }
-        if packet.flags().bits() & ffi::AV_PKT_FLAG_DISCARD != 0 {
+        if stream_facts::is_discarded(packet) {
             return Err(CopyDoubt::Edited);
         }
         if let Some(extradata) = stream_facts::new_extradata(packet) {

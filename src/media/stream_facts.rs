@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::codec::packet::Ref;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::{Disposition, Stream};
 use headwater::title::{ColourFacts, FieldOrder, Orientation, TimeBase};
@@ -20,6 +21,12 @@ pub fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
         Ok(size) if size > 0 && !parameters.extradata.is_null() => unsafe { std::slice::from_raw_parts(parameters.extradata, size) },
         _ => &[],
     }
+}
+
+/// Whether an edit list has the packet decoded but not shown. The wrapper's own flags know nothing of it.
+pub fn is_discarded(packet: &ffmpeg::Packet) -> bool {
+    // SAFETY: reads one integer of a packet that is alive.
+    unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
 /// What the container says to the decoder anew with this packet.

@@ -71,7 +71,7 @@ impl VideoSurvey {
             }
         }
         // Outside the edit list: decoded because others need it, never shown.
-        if packet.flags().bits() & ffmpeg::ffi::AV_PKT_FLAG_DISCARD != 0 {
+        if stream_facts::is_discarded(packet) {
             return;
         }
         if !self.key_seen {

@@ -7,8 +7,8 @@ mod picture;
 mod sound;
 mod text;
 
-pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, sound_placement};
-use copy::{copy_picture, copy_sounds};
+use copy::copy_sounds;
+pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
 use picture::video_tracks;
 pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
 pub(super) use sound::AUDIO_TRACKS_MAX;

@@ -6,10 +6,9 @@ mod sound;
 #[cfg(test)]
 mod tests;
 
-pub use picture::CopyGrid;
-pub(super) use picture::copy_picture;
+pub use picture::{CopyGrid, copy_picture};
 pub(super) use sound::copy_sounds;
-pub use sound::{SoundPlacement, sound_placement};
+pub use sound::{SoundPlacement, copy_sound, sound_placement};
 
 use crate::title::CopyDoubt;
 

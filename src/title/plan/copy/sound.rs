@@ -13,25 +13,16 @@ const SHIFT_MAX_MS: u64 = 12;
 
 /// Has the plan copy the sounds that can be; returns the names of those renditions.
 pub fn copy_sounds(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -> Vec<String> {
-    let mut names = Vec::new();
-    for index in 0..plan.audio.len() {
-        let track = &plan.audio[index];
-        let Some(audio) = facts.audio(track.stream) else { continue };
-        if let Ok(copied) = copied_sound(plan, track, audio, facts, policy) {
-            names.push(copied.name.clone());
-            plan.audio[index] = copied;
-        }
-    }
-    names
+    (0..plan.audio.len()).filter_map(|index| copy_sound(plan, index, facts, policy).ok()).collect()
 }
 
-fn copied_sound(
-    plan: &Plan,
-    track: &AudioTrack,
-    audio: &AudioFacts,
-    facts: &SourceFacts,
-    policy: &PlanPolicy,
-) -> Result<AudioTrack, CopyRefusal> {
+/// Has the plan copy the source's sound for an audio rendition, where that can be done; returns its name.
+///
+/// # Errors
+/// [`CopyRefusal`], and the plan stays as it is.
+pub fn copy_sound(plan: &mut Plan, index: usize, facts: &SourceFacts, policy: &PlanPolicy) -> Result<String, CopyRefusal> {
+    let track = plan.audio.get(index).ok_or(CopyRefusal::Off)?;
+    let audio = facts.audio(track.stream).ok_or(CopyRefusal::Off)?;
     if !policy.audio_copy || track.tier != AudioTier::Stereo {
         return Err(CopyRefusal::Off);
     }
@@ -55,13 +46,16 @@ fn copied_sound(
     if u64::from(average_bps) * 100 > u64::from(policy.audio_copy_bps_max) * (100 + BIT_RATE_SLACK_PERCENT) {
         return Err(CopyRefusal::BitRate);
     }
-    Ok(AudioTrack {
+    let copied = AudioTrack {
         channels: u8::try_from(audio.channels).map_err(|_| CopyDoubt::Format)?,
         sample_rate: audio.sample_rate,
         bit_rate_bps: average_bps,
         method: AudioMethod::Copy { second_bytes_max: aac.window_bytes_max },
         ..track.clone()
-    })
+    };
+    let name = copied.name.clone();
+    plan.audio[index] = copied;
+    Ok(name)
 }
 
 /// Where the frames of a copied sound lie in the presentation.

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use headwater::cmaf::nal;
 use headwater::title::{
-    AudioMethod, CopyDoubt, CopyRefusal, Plan, PlanPolicy, Ratio, RemarkCode, SegmentNumber, SourceFacts, TrackId, VideoMethod, copy_picture,
-    copy_sound, plan,
+    AudioMethod, CopyDoubt, CopyRefusal, Plan, PlanPolicy, Ratio, RemarkCode, SegmentNumber, SourceFacts, TrackId, VideoMethod,
+    copy_picture, copy_sound, plan,
 };
 use headwater::worker::protocol::MadeSegment;
 
@@ -132,7 +132,8 @@ async fn other_rungs_are_cut_at_the_same_instants() {
     let upload = made_of("mp4", "testsrc2=s=640x360:r=25:d=18", SOUND, &codecs);
     let mut opened = open(&upload).await;
     assert!(picture_is_copied(&opened.plan) && opened.plan.video.len() == 2);
-    let starts: Vec<u64> = opened.plan.timeline.segments().filter_map(|number| opened.plan.timeline.frames(number)).map(|frames| frames.start).collect();
+    let starts: Vec<u64> =
+        opened.plan.timeline.segments().filter_map(|number| opened.plan.timeline.frames(number)).map(|frames| frames.start).collect();
     assert_eq!(starts, [0, 110, 225, 380]);
     prove(&upload, &mut opened).await;
 }
@@ -175,7 +176,8 @@ async fn holes_are_bridged_by_the_picture_before() {
 
 #[tokio::test]
 async fn what_is_doubtful_is_encoded() {
-    let with = |extension: &str, options: &[&str]| made_of(extension, PICTURE, SOUND, &[CLOSED.as_slice(), &["-c:a", "aac"], options].concat());
+    let with =
+        |extension: &str, options: &[&str]| made_of(extension, PICTURE, SOUND, &[CLOSED.as_slice(), &["-c:a", "aac"], options].concat());
     let plain = with("mp4", &[]);
     let copied = |extension: &str, options: &[&str]| clip(extension, &[&["-i", path(&plain), "-c", "copy"], options].concat());
     let part = |size: &str, offset: &str| {
@@ -232,9 +234,13 @@ fn sounds(path: &Path) -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn sound_is_copied_frame_for_frame() {
-    for (extension, rate, channels, bits) in
-        [("mp4", "48000", "2", "128k"), ("mkv", "44100", "2", "160k"), ("ts", "44100", "1", "96k"), ("flv", "44100", "2", "192k"), ("mp4", "32000", "1", "64k")]
-    {
+    for (extension, rate, channels, bits) in [
+        ("mp4", "48000", "2", "128k"),
+        ("mkv", "44100", "2", "160k"),
+        ("ts", "44100", "1", "96k"),
+        ("flv", "44100", "2", "192k"),
+        ("mp4", "32000", "1", "64k"),
+    ] {
         let what = format!("{extension} at {rate} Hz");
         let sound = format!("sine=f=440:r={rate}:d=11.7");
         let upload = made_of(extension, PICTURE, &sound, &[CLOSED.as_slice(), &["-c:a", "aac", "-ac", channels, "-b:a", bits]].concat());

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::bits::{BadBits, Bits};
-use super::sps::{self, PictureOrder, SpsFacts};
 use super::nal::{self, LENGTH_BYTES};
+use super::sps::{self, PictureOrder, SpsFacts};
 use crate::title::{AvcFacts, CopyDoubt};
 
 /// How NAL units lie in the packets of a source.
@@ -271,7 +271,14 @@ impl AvcReader {
             PictureOrder::Bits(count) => {
                 // 8.2.1.1: the high part is the one that brings the count nearest to the last reference picture's.
                 let (range, step) = (1_i64 << count, picture.order_low - last.order_low);
-                let high = last.order_high + if step <= -range / 2 { range } else if step > range / 2 { -range } else { 0 };
+                let high = last.order_high
+                    + if step <= -range / 2 {
+                        range
+                    } else if step > range / 2 {
+                        -range
+                    } else {
+                        0
+                    };
                 if picture.reference {
                     (last.order_low, last.order_high) = (picture.order_low, high);
                 }
@@ -361,4 +368,141 @@ fn take_sets<'a>(count: u8, body: &'a [u8], sets: &mut Vec<&'a [u8]>) -> Option<
         rest = after;
     }
     Some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::*;
+    use crate::cmaf::testing::bytes;
+    use crate::title::CodecHeader;
+
+    /// x264's sets: High, level 3.1, frame_num of four bits, picture order counts of six.
+    fn sets() -> [Vec<u8>; 2] {
+        let CodecHeader::Avc { sps, pps } = crate::cmaf::testing::avc_header() else { panic!("not AVC") };
+        [sps[0].to_vec(), pps[0].to_vec()]
+    }
+
+    fn number_bits() -> (u32, u32) {
+        let facts = sps::read(&sets()[0]).expect("facts");
+        let PictureOrder::Bits(order_bits) = facts.order else { panic!("another order") };
+        (facts.frame_number_bits, order_bits)
+    }
+
+    /// A slice of one picture: its header's fields as they are written, then something.
+    fn slice(idr: bool, reference: bool, first_block: u32, frame_number: u32, order: u32) -> Vec<u8> {
+        let (frame_bits, order_bits) = number_bits();
+        let golomb = |number: u32| format!("{:0width$b}", number + 1, width = 2 * (number + 1).ilog2() as usize + 1);
+        let mut bits = golomb(first_block) + &golomb(7) + &golomb(0);
+        bits += &format!("{:0width$b}", frame_number % (1 << frame_bits), width = frame_bits as usize);
+        bits += &if idr { golomb(0) } else { String::new() };
+        bits += &format!("{:0width$b}", order % (1 << order_bits), width = order_bits as usize);
+        bits += "1";
+        bits += &"0".repeat((8 - bits.len() % 8) % 8);
+        let header = (u8::from(reference) << 5) | if idr { nal::IDR_SLICE } else { SLICE };
+        let body = bits.as_bytes().chunks(8).map(|byte| byte.iter().fold(0, |value, bit| value << 1 | (bit - b'0')));
+        [header].into_iter().chain(body).chain([0x5a]).collect()
+    }
+
+    fn stream(units: &[&[u8]]) -> Vec<u8> {
+        units.iter().flat_map(|unit| [&[0, 0, 0, 1][..], unit].concat()).collect()
+    }
+
+    fn lengths(units: &[&[u8]]) -> Vec<u8> {
+        units.iter().flat_map(|unit| [&(unit.len() as u16).to_be_bytes()[..], unit].concat()).collect()
+    }
+
+    fn begun() -> AvcReader {
+        let [sps, pps] = sets();
+        let mut reader = AvcReader::new(&[]).expect("a reader");
+        reader.take(&stream(&[&sps, &pps, &slice(true, true, 0, 0, 0)])).expect("an IDR picture");
+        reader
+    }
+
+    #[test]
+    fn both_packings_give_the_same_sample() {
+        let [sps, pps] = sets();
+        let (delimiter, caption, picture) = (vec![0x09, 0xf0], vec![0x06, 0x04, 0x01, 0xaa, 0x80], slice(true, true, 0, 0, 0));
+        let filler = vec![0x0c, 0xff, 0x80];
+        let mut reader = AvcReader::new(&[]).expect("a reader");
+        let packet = stream(&[&delimiter, &sps, &pps, &caption, &picture, &filler]);
+        let expect = [&[0, 0, 0, 5][..], &caption, &(picture.len() as u32).to_be_bytes(), &picture].concat();
+        let unit = AccessUnit { idr: true, order: 0, sample_bytes: expect.len() as u64 };
+        assert_eq!(reader.take(&packet), Ok(unit));
+        assert_eq!(reader.sample(&packet), Ok(expect.clone().into()));
+        // The same with lengths of two bytes, and the sets in the container.
+        let sets = [&[1, 100, 0, 31, 0xfd, 0xe1][..], &lengths(&[&sps]), &[1], &lengths(&[&pps])].concat();
+        let mut reader = AvcReader::new(&sets).expect("a reader");
+        let packet = lengths(&[&delimiter, &caption, &picture, &filler]);
+        assert_eq!(reader.take(&packet), Ok(unit));
+        assert_eq!(reader.sample(&packet), Ok(expect.into()));
+        assert_eq!(reader.sets(), Some((sps.into(), vec![pps.into()])));
+    }
+
+    #[test]
+    fn presentation_is_counted_on_beyond_the_bits_of_a_slice() {
+        let (_, order_bits) = number_bits();
+        let mut reader = begun();
+        // A reference picture four ahead and two others between, again and again.
+        for group in 0..3 << order_bits {
+            let at = group * 6;
+            for (reference, order, number) in [(true, at + 6, group + 1), (false, at + 2, group + 2), (false, at + 4, group + 2)] {
+                let unit = reader.take(&stream(&[&slice(false, reference, 0, number, order)])).expect("a picture");
+                assert_eq!((unit.idr, unit.order), (false, i64::from(order)));
+            }
+        }
+        assert_eq!(reader.take(&stream(&[&slice(true, true, 0, 0, 0)])).map(|unit| unit.order), Ok(0));
+    }
+
+    #[test]
+    fn doubts_have_their_names() {
+        let [sps, pps] = sets();
+        let follow = |units: &[&[u8]]| begun().take(&stream(units)).map(|_| ());
+        let next = slice(false, true, 0, 1, 2);
+        assert_eq!(follow(&[&next]), Ok(()));
+        assert_eq!(follow(&[&sps, &pps, &next]), Ok(()));
+        assert_eq!(follow(&[&next, &slice(false, true, 40, 1, 2)]), Ok(()), "two slices");
+        assert_eq!(follow(&[&slice(false, true, 0, 2, 2)]), Err(CopyDoubt::Damaged), "a reference picture is missing");
+        assert_eq!(follow(&[&slice(true, true, 0, 1, 0)]), Err(CopyDoubt::Damaged));
+        assert_eq!(follow(&[&next, &next]), Err(CopyDoubt::Packets), "two pictures");
+        assert_eq!(follow(&[&slice(false, true, 40, 1, 2)]), Err(CopyDoubt::Packets), "no beginning");
+        assert_eq!(follow(&[&[0x06, 0x80]]), Err(CopyDoubt::Packets), "no picture");
+        assert_eq!(follow(&[&[0x74, 1], &next]), Err(CopyDoubt::Packets), "a unit of another kind");
+        let mut other = sps.clone();
+        other[10] ^= 1;
+        assert_eq!(follow(&[&other, &next]), Err(CopyDoubt::ParameterSets));
+        assert_eq!(follow(&[&[0x68, 0x53], &next]), Ok(()), "a further picture parameter set");
+        assert_eq!(follow(&[&[pps.as_slice(), &[1]].concat(), &next]), Err(CopyDoubt::ParameterSets), "a changed one");
+        let mut unbegun = AvcReader::new(&stream(&[&sps, &pps])).expect("a reader");
+        assert_eq!(unbegun.take(&stream(&[&next])), Err(CopyDoubt::Cuts));
+        assert_eq!(AvcReader::new(&[]).expect("a reader").take(&stream(&[&next])), Err(CopyDoubt::ParameterSets));
+        assert!(matches!(AvcReader::new(&[1, 100, 0, 31, 0xff, 0xe1, 0, 9]), Err(CopyDoubt::ParameterSets)));
+    }
+
+    #[test]
+    fn formats_that_not_every_player_takes_are_refused() {
+        for (hex, expect) in [
+            ("6764001facd9405005bb016a020202800001f480007530078c18cb", Ok(())),
+            ("6742c028d900780227e5c0440000030004000003 00c83c60c920", Ok(())),
+            // Baseline that is not said to be constrained; 4:4:4.
+            ("67428028d900780227e5c0440000030004000003 00c83c60c920", Err(CopyDoubt::Format)),
+            ("67f4000a919b28e4f1b2e0220000030002000003 00641e244b2c", Err(CopyDoubt::Format)),
+            ("6764003dacd9405005bb016a020202800001f480007530078c18cb", Err(CopyDoubt::Format)),
+        ] {
+            assert_eq!(AvcReader::new(&stream(&[&bytes(hex)])).map(|_| ()), expect, "{hex}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(
+            extradata in any::<Vec<u8>>(),
+            packet in prop::collection::vec(prop::sample::select(vec![0_u8, 0, 0, 1, 3, 0x65, 0x41, 0x67, 0x68, 0x80, 255]), 0..200),
+        ) {
+            let _ = AvcReader::new(&[&[1][..], &extradata].concat()).map(|mut reader| reader.take(&packet).is_ok());
+            let mut reader = begun();
+            let _ = (reader.take(&packet).is_ok(), reader.sample(&packet).is_ok());
+        }
+    }
 }

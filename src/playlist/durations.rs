@@ -80,8 +80,7 @@ impl Ends {
     }
 
     fn of_sound(plan: &Plan, track: &AudioTrack) -> Self {
-        let frames =
-            plan.timeline.segments().filter_map(|number| plan.timeline.audio_frames(number, track.sample_rate, AAC_FRAME_SAMPLES));
+        let frames = plan.timeline.segments().filter_map(|number| plan.timeline.audio_frames(number, track.sample_rate, AAC_FRAME_SAMPLES));
         Self { counts: frames.map(|frames| frames.end).collect(), num: AAC_FRAME_SAMPLES.into(), den: track.sample_rate.into() }
     }
 

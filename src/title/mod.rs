@@ -30,8 +30,9 @@ pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, own_size};
 pub use plan::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, Plan, PlanPolicy, PlanRefusal, SoundPlacement,
-    TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture, copy_sound, plan, sound_placement,
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, Plan, PlanPolicy, PlanRefusal,
+    SoundPlacement, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture,
+    copy_sound, plan, sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

@@ -3,7 +3,10 @@
 use super::CopyRefusal;
 use crate::title::plan::picture::{display_size, encoded};
 use crate::title::plan::{Plan, PlanPolicy, VideoMethod, VideoRange, VideoTrack};
-use crate::title::{AvcFacts, COPY_CUT_SPACING_MAX_MS, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, SourceFacts, TimeBase, Timeline, VideoFacts, own_size};
+use crate::title::{
+    AvcFacts, COPY_CUT_SPACING_MAX_MS, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, SourceFacts, TimeBase, Timeline, VideoFacts,
+    own_size,
+};
 
 /// Highest rate that pictures are copied at, for a rate that is a little above by rounding.
 const RATE_MAX: u32 = 60;
@@ -14,6 +17,8 @@ const HOLES_MAX_PERCENT: u64 = 5;
 /// Bytes of `styp`, `moof` and `mdat` beside the rows of the sample table, and of such a row at most.
 const SEGMENT_OVERHEAD_BYTES: u64 = 160;
 const SAMPLE_OVERHEAD_BYTES: u64 = 16;
+/// A source of next to no bits leaves the other renditions a quarter of their own limits.
+const LIMIT_DIVISOR_MAX: u32 = 4;
 /// Above this many lines an untagged picture is taken for HD.
 const SD_LINES_MAX: u32 = 576;
 /// Transfers of high dynamic range (H.273).
@@ -41,8 +46,7 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     check_holes(plan, video, avc, places.lead())?;
     let cuts = places.piece_slots(avc).ok_or(CopyDoubt::Timestamps)?;
     let longest_ms = COPY_CUT_SPACING_MAX_MS.max(policy.segment_ms / 2 * 3);
-    let aim =
-        CutAim { target_ms: policy.segment_ms, least_ms: policy.segment_ms / 2, most_ms: policy.segment_ms / 2 * 3, longest_ms };
+    let aim = CutAim { target_ms: policy.segment_ms, least_ms: policy.segment_ms / 2, most_ms: policy.segment_ms / 2 * 3, longest_ms };
     let timeline = Timeline::at(grid, plan.timeline.frame_count(), &cuts, aim).ok_or(CopyRefusal::Cuts)?;
     let size = own_size(&policy.ladder, video.width, video.height).ok_or(CopyRefusal::Size)?;
     let mut track = encoded(&size, grid, policy);
@@ -54,7 +58,7 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     let name = track.name.clone();
     plan.video[place] = track;
     plan.timeline = timeline;
-    limit_others(&mut plan.video, peak_bps);
+    limit_others(&mut plan.video, place, peak_bps);
     Ok(name)
 }
 
@@ -164,15 +168,21 @@ fn rates(timeline: &Timeline, cuts: &[u64], avc: &AvcFacts, track: &VideoTrack) 
     Ok((whole(peak)?, whole(average)?))
 }
 
-/// A smaller picture never takes more than the whole one does.
-fn limit_others(tracks: &mut [VideoTrack], peak_bps: u32) {
+/// Keeps the encoded renditions below the copied one: the source may be coded better than the encoder here does in its time, and
+/// a smaller picture that takes more bits is of no use. Equal quality takes about the 3/4 power of the pixels, which also keeps
+/// neighbours 1.5 to 2 times apart.
+fn limit_others(tracks: &mut [VideoTrack], copied: usize, peak_bps: u32) {
+    let pixels = |track: &VideoTrack| f64::from(track.width) * f64::from(track.height);
+    let Some(whole) = tracks.get(copied).map(pixels) else { return };
     for track in tracks.iter_mut().filter(|track| track.range == VideoRange::Sdr) {
-        if let VideoMethod::Encode(encoding) = &mut track.method
-            && encoding.maxrate_bps > peak_bps
-        {
-            let bufsize = u64::from(encoding.bufsize_bits) * u64::from(peak_bps) / u64::from(encoding.maxrate_bps);
-            encoding.bufsize_bits = u32::try_from(bufsize).unwrap_or(encoding.bufsize_bits).max(1);
-            encoding.maxrate_bps = peak_bps.max(1);
+        // Square roots are exact on every machine, other powers are not.
+        let side = (pixels(track) / whole).sqrt();
+        let share_bps = (f64::from(peak_bps) * side * side.sqrt()) as u32;
+        if let VideoMethod::Encode(encoding) = &mut track.method {
+            let maxrate_bps = encoding.maxrate_bps.min(share_bps.max(encoding.maxrate_bps / LIMIT_DIVISOR_MAX));
+            let bufsize_bits = u64::from(encoding.bufsize_bits) * u64::from(maxrate_bps) / u64::from(encoding.maxrate_bps.max(1));
+            encoding.bufsize_bits = u32::try_from(bufsize_bits).unwrap_or(encoding.bufsize_bits);
+            encoding.maxrate_bps = maxrate_bps;
         }
     }
 }

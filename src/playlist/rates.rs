@@ -172,7 +172,7 @@ mod tests {
         // 188 frames in 4.01067 s are four runs of 47, each of 20000 bytes at most.
         (plan.audio[0].bit_rate_bps, plan.audio[0].method) = (150_000, AudioMethod::Copy { second_bytes_max: 20_000 });
         let promise = promised(&plan, &Durations::of(&plan), TrackId::audio(0)).expect("a track");
-        let most = (4 * 20_000 + 160 + 12 * 187) as f64 * 8.0 / (187.0 * 1024.0 / 48_000.0);
+        let most = f64::from(4 * 20_000 + 160 + 12 * 187) * 8.0 / (187.0 * 1024.0 / 48_000.0);
         assert!((promise.peak_bps as f64 - most).abs() < 10.0, "{promise:?}");
         assert!((150_000..156_000).contains(&promise.average_bps), "{promise:?}");
     }

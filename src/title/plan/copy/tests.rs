@@ -235,7 +235,7 @@ proptest! {
             Err(refusal) => {
                 prop_assert_eq!(&planned, &before);
                 let held = late > 50 || longer > 50;
-                let first_or_last_long = lengths[0] as i64 + late > 250 || *lengths.last().expect("one") as i64 + longer > 250;
+                let first_or_last_long = i64::from(lengths[0]) + late > 250 || i64::from(*lengths.last().expect("one")) + longer > 250;
                 let apart = lengths.iter().any(|length| *length > 250) || first_or_last_long;
                 prop_assert!(if refusal == CopyRefusal::Holes { held } else { refusal == CopyRefusal::Cuts && apart }, "{:?}", refusal);
             }

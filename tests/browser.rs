@@ -13,6 +13,7 @@ use headwater::title::Generation;
 use http::{Method, StatusCode};
 use tokio::process::Command;
 
+use crate::clips::clip;
 use crate::harness::{Opened, policy};
 use crate::server::{Server, Title, clip_bytes, headwater, output, request, whole};
 
@@ -239,4 +240,24 @@ async fn subtitles_of_a_source_are_shown_from_plain_files() {
     let cue = &report.captions[0];
     assert_eq!((cue.text.as_str(), cue.language.as_str()), ("One <i>&amp; only</i>", "de"));
     assert!(cue.start_ms.abs_diff(1000) < 50 && cue.end_ms - cue.start_ms == 1500, "{cue:?}");
+}
+
+/// The picture begins 0.3 s after the sound, has holes, and is cut every five seconds; the sound is of 44.1 kHz.
+#[tokio::test]
+async fn a_copied_title_plays_from_the_origin() {
+    let inputs = ["-itsoffset", "0.3", "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=24", "-f", "lavfi", "-i", "sine=f=440:r=44100:d=25"];
+    let picture = ["-vf", "select='not(eq(n,60)+between(n,131,134))'", "-fps_mode", "vfr", "-c:v", "libx264", "-crf", "32", "-g", "125"];
+    let clip = clip("mp4", &[inputs.as_slice(), &picture, &["-bf", "3", "-c:a", "aac", "-ac", "2"]].concat());
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&data.path().join("data"), &[]).await;
+    let title = server.upload("copied.mp4", fs::read(clip).expect("the clip")).await;
+    let title = server.until(title.id(), Title::is_ready).await;
+    let methods: Vec<&serde_json::Value> = ["renditions", "audio_renditions"]
+        .iter()
+        .flat_map(|list| title.0[*list].as_array().expect("a list"))
+        .map(|each| &each["method"])
+        .collect();
+    assert_eq!(methods, ["copy", "encode", "copy"]);
+    play(title.hls()).await.assert_flawless();
+    assert!(server.stop().await.success());
 }

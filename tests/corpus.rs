@@ -9,7 +9,7 @@ use headwater::title::{ProblemCode, TrackKind};
 use headwater::worker::Failure;
 
 use crate::clips::uploads;
-use crate::harness::{Opened, policy};
+use crate::harness::{Opened, copying, policy};
 use crate::rendition::Rendition;
 
 /// The code that each file is refused with.
@@ -62,7 +62,7 @@ async fn every_upload_comes_to_its_end() {
     let mut faults = Vec::new();
     for row in rows {
         let start = Instant::now();
-        let opened = Opened::new(&folder.join(&row.name), &policy()).await;
+        let opened = Opened::new(&folder.join(&row.name), &copying(policy())).await;
         let told = match (row.expect.as_str(), opened) {
             ("ok" | "ok-audio" | "either", Ok(opened)) => made(opened, &row.expect).await,
             ("reject" | "either", Err(Failure::Rejected(problem))) => {

@@ -21,7 +21,8 @@ pub fn worker_settings() -> Settings {
     }
 }
 
-/// The shipped policy with a preset that makes tests quick.
+/// The shipped policy with a preset that makes tests quick. Nothing is copied: most tests are about what is decoded and
+/// encoded.
 pub fn policy() -> PlanPolicy {
     PlanPolicy {
         segment_ms: 4000,
@@ -29,9 +30,17 @@ pub fn policy() -> PlanPolicy {
         ladder: Ladder::parse(include_str!("../config/ladders/default.toml")).expect("the shipped ladder"),
         preset: "ultrafast".into(),
         audio_bps: 128_000,
+        video_copy: false,
+        audio_copy: false,
+        audio_copy_bps_max: 256_000,
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
     }
+}
+
+/// The policy with all copied that can be.
+pub fn copying(policy: PlanPolicy) -> PlanPolicy {
+    PlanPolicy { video_copy: true, audio_copy: true, ..policy }
 }
 
 /// A policy with short segments and at most two small rungs: many cuts for little work.

@@ -7,6 +7,7 @@ mod browser;
 mod capacity;
 mod clips;
 mod commands;
+mod copy;
 mod corpus;
 mod crash;
 mod harness;

@@ -2,10 +2,11 @@
 //! `ffmpeg`, and held against the plan.
 
 use std::io::Write;
+use std::ops::Range;
 use std::process::Command;
 
 use headwater::cmaf;
-use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, Plan, SegmentNumber, TrackId, TrackKind};
+use headwater::title::{AAC_FRAME_SAMPLES, Plan, SegmentNumber, TrackId, TrackKind};
 use headwater::worker::protocol::MadeSegment;
 use tempfile::NamedTempFile;
 
@@ -20,6 +21,22 @@ pub const SHRINK: &str = "scale=16:16:flags=area,format=gray";
 pub struct Rendition {
     file: NamedTempFile,
     track: TrackId,
+    /// How long a sample usually lasts, in ticks.
+    sample_ticks: i64,
+    /// When it begins and ends by the plan, in ticks.
+    span: Range<i64>,
+    timescale: u32,
+}
+
+/// A sample as a player finds it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Packet {
+    /// When it is presented, in ticks.
+    pub pts: i64,
+    /// How long it lasts, in ticks.
+    pub duration: i64,
+    /// Whether it is a sync sample.
+    pub key: bool,
 }
 
 impl Rendition {
@@ -30,7 +47,20 @@ impl Rendition {
         for segment in segments {
             file.write_all(&segment.bytes).expect("written");
         }
-        Self { file, track }
+        let sample_ticks = match track.kind {
+            TrackKind::Video => opened.plan.timeline.frame_rate().frame_ticks(),
+            TrackKind::Audio | TrackKind::Text => AAC_FRAME_SAMPLES,
+        };
+        let sample_ticks = i64::from(sample_ticks);
+        let start = segments.first().map_or(0, |segment| first_of(&opened.plan, track, segment.number));
+        let end = segments.last().map_or(0, |segment| end_of(&opened.plan, track, segment.number));
+        let span = start as i64 * sample_ticks..end as i64 * sample_ticks;
+        Self { file, track, sample_ticks, span, timescale: cmaf::timescale(&opened.plan, track) }
+    }
+
+    /// The file, for programs that read it.
+    pub fn path(&self) -> &std::path::Path {
+        self.file.path()
     }
 
     /// Checks the whole rendition: packets without gap from zero, key frames first, all of it decodable without a word from
@@ -40,48 +70,65 @@ impl Rendition {
         self.prove_packets(plan);
         match track.kind {
             TrackKind::Video => assert_eq!(self.luma().len() as u64, plan.timeline.frame_count(), "{track}: frames"),
-            TrackKind::Audio | TrackKind::Text => assert_eq!(self.sound().len() as u64, sound_length(plan), "{track}: samples"),
+            TrackKind::Audio | TrackKind::Text => assert_eq!(self.sound().len() as u64, sound_length(plan, track), "{track}: samples"),
         }
     }
 
     fn prove_packets(&self, plan: &Plan) {
         let track = self.track;
-        let asked = ["-v", "error", "-show_entries", "packet=pts,flags:stream=time_base", "-of", "compact=p=0"];
+        let mut packets = self.packets();
+        let starts = plan.timeline.segments().map(|number| first_of(plan, track, number) as i64 * self.sample_ticks);
+        for start in starts {
+            let starting = packets.iter().find(|packet| packet.pts == start);
+            assert!(starting.is_some_and(|packet| packet.key), "{track}: no key frame at {start}, where a segment starts");
+        }
+        packets.sort_unstable();
+        let mut end = 0;
+        for packet in packets {
+            assert_eq!(packet.pts, end, "{track}: presentation has a gap or an overlap");
+            assert_eq!(packet.duration % self.sample_ticks, 0, "{track}: a duration off the grid");
+            end = packet.pts + packet.duration;
+        }
+    }
+
+    /// The samples in decoding order.
+    pub fn packets(&self) -> Vec<Packet> {
+        let track = self.track;
+        let asked = ["-v", "error", "-show_entries", "packet=pts,dts,flags:stream=time_base", "-of", "compact=p=0"];
         let out = Command::new("ffprobe").args(asked).arg(self.file.path()).output().expect("ffprobe");
         assert!(out.stderr.is_empty(), "{track}: {}", String::from_utf8_lossy(&out.stderr));
         let text = String::from_utf8(out.stdout).expect("text");
-        let mut packets = Vec::new();
+        let (mut packets, mut decoded) = (Vec::new(), Vec::new());
         for line in text.lines() {
             let value = |key: &str| line.split('|').find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='));
             let number = |key: &str| value(key).and_then(|value| value.parse::<i64>().ok());
             if let Some(base) = value("time_base") {
-                assert_eq!(base, format!("1/{}", cmaf::timescale(plan, track)), "{track}: time base");
-            } else if let (Some(pts), Some(flags)) = (number("pts"), value("flags")) {
-                packets.push((pts, flags.starts_with('K')));
+                assert_eq!(base, format!("1/{}", self.timescale), "{track}: time base");
+            } else if let (Some(pts), Some(dts), Some(flags)) = (number("pts"), number("dts"), value("flags")) {
+                packets.push(Packet { pts, duration: 0, key: flags.starts_with('K') });
+                decoded.push(dts);
             } else {
                 assert!(line.is_empty(), "{track}: {line}");
             }
         }
-        let starts: Vec<u64> = plan.timeline.segments().map(|number| first_of(plan, track, number)).collect();
-        for start in starts {
-            let (_, key) = packets[start as usize];
-            assert!(key, "{track}: packet {start} starts a segment and no key frame");
+        // FFmpeg moves the times of presentation so that none is before its decoding.
+        let shift = packets.iter().map(|packet| packet.pts).min().unwrap_or(0) - self.span.start;
+        let ends = decoded.iter().skip(1).copied().chain([self.span.end]);
+        for ((packet, start), end) in packets.iter_mut().zip(&decoded).zip(ends) {
+            packet.pts -= shift;
+            packet.duration = end - start;
         }
-        packets.sort_unstable();
-        let ticks = match track.kind {
-            TrackKind::Video => plan.timeline.frame_rate().frame_ticks(),
-            TrackKind::Audio | TrackKind::Text => AAC_FRAME_SAMPLES,
-        };
-        for (index, (pts, _)) in (0..).zip(packets) {
-            assert_eq!(pts, index * i64::from(ticks), "{track}: presentation has a gap or an overlap");
-        }
+        packets
     }
 
-    /// Every picture in grey, shrunk to [`SIDE`] by [`SIDE`].
+    /// The picture in every slot of the grid in grey, shrunk to [`SIDE`] by [`SIDE`].
     pub fn pictures(&self) -> Vec<Vec<u8>> {
         let bytes = self.decode(&["-fps_mode", "passthrough", "-vf", SHRINK, "-f", "rawvideo"]);
-        assert_eq!(bytes.len() % (SIDE * SIDE), 0);
-        bytes.chunks_exact(SIDE * SIDE).map(<[u8]>::to_vec).collect()
+        let mut packets = self.packets();
+        packets.sort_unstable();
+        assert_eq!(bytes.len(), packets.len() * SIDE * SIDE, "{}: bytes of {} pictures", self.track, packets.len());
+        let pictures = bytes.chunks_exact(SIDE * SIDE).zip(packets);
+        pictures.flat_map(|(picture, packet)| vec![picture.to_vec(); (packet.duration / self.sample_ticks) as usize]).collect()
     }
 
     /// The mean brightness of every picture.
@@ -92,7 +139,7 @@ impl Rendition {
 
     /// Every sample of the left channel.
     pub fn sound(&self) -> Vec<f32> {
-        let bytes = self.decode(&["-f", "f32le"]);
+        let bytes = self.decode(&["-ac", "2", "-f", "f32le"]);
         assert_eq!(bytes.len() % 8, 0);
         let samples = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
         samples.step_by(2).collect()
@@ -113,18 +160,22 @@ impl Rendition {
 }
 
 /// Samples that an audio rendition has in all.
-pub fn sound_length(plan: &Plan) -> u64 {
-    let last = plan.timeline.segments().last().expect("a segment");
-    let frames = plan.timeline.audio_frames(last, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("its frames");
-    frames.end * u64::from(AAC_FRAME_SAMPLES)
+pub fn sound_length(plan: &Plan, track: TrackId) -> u64 {
+    end_of(plan, track, plan.timeline.segments().last().expect("a segment")) * u64::from(AAC_FRAME_SAMPLES)
+}
+
+/// Index of the frame after a segment's last one in its rendition.
+fn end_of(plan: &Plan, track: TrackId, number: SegmentNumber) -> u64 {
+    match track.kind {
+        TrackKind::Video => plan.timeline.frames(number).expect("a segment").end,
+        TrackKind::Audio | TrackKind::Text => plan.audio_frames(track.index, number).expect("a segment").end,
+    }
 }
 
 /// Index of a segment's first frame in its rendition.
 pub fn first_of(plan: &Plan, track: TrackId, number: SegmentNumber) -> u64 {
     match track.kind {
         TrackKind::Video => plan.timeline.frames(number).expect("a segment").start,
-        TrackKind::Audio | TrackKind::Text => {
-            plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).expect("a segment").start
-        }
+        TrackKind::Audio | TrackKind::Text => plan.audio_frames(track.index, number).expect("a segment").start,
     }
 }

@@ -72,7 +72,7 @@ async fn heard(upload: &Path) -> (Opened, Vec<f32>) {
     let concealed: u64 = made.iter().map(|segment| segment.concealed).sum();
     assert_eq!(concealed, 0, "{}: samples concealed", upload.display());
     let sound = Rendition::new(&opened, TrackId::audio(0), &made).sound();
-    assert_eq!(sound.len() as u64, sound_length(&opened.plan));
+    assert_eq!(sound.len() as u64, sound_length(&opened.plan, TrackId::audio(0)));
     (opened, sound)
 }
 

@@ -98,7 +98,7 @@ async fn what_is_missing_is_not_invented() {
     let (facts, plan) = survey(&sound).await;
     assert_eq!((facts.videos().count(), plan.audio.len(), plan.video.len()), (0, 1, 0));
     assert_eq!(plan.video_stream, None);
-    let length = sound_length(&plan) as f64 / 48_000.0;
+    let length = sound_length(&plan, TrackId::audio(0)) as f64 / 48_000.0;
     assert!((length - 2.5).abs() < 0.03, "{length} s");
 }
 

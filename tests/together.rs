@@ -1,11 +1,11 @@
 //! Picture and sound stay together: a flash and a beep at the same moment in the upload are so in the renditions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use headwater::title::{AUDIO_SAMPLE_RATE, TrackId};
+use headwater::title::{AudioMethod, Plan, PlanPolicy, TrackId, VideoMethod};
 
 use crate::clips::clip;
-use crate::harness::{Opened, quick_policy};
+use crate::harness::{Opened, copying, quick_policy};
 use crate::rendition::Rendition;
 
 /// When the flashes and beeps come, in seconds of the first stream's time; each lasts for two frames.
@@ -46,46 +46,56 @@ fn rises(values: &[f32], rate: f64, level: f32) -> Vec<f64> {
     found
 }
 
-async fn check(what: &str, upload: PathBuf) {
-    let mut opened = Opened::new(&upload, &quick_policy()).await.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
+/// Once with all encoded, once with the picture and the sound copied if they `may`.
+async fn check(what: &str, upload: PathBuf, may: bool) {
+    check_with(what, &upload, &quick_policy()).await;
+    let plan = check_with(&format!("{what}, copied"), &upload, &copying(quick_policy())).await;
+    let picture = matches!(plan.video[0].method, VideoMethod::Copy { .. });
+    let sound = matches!(plan.audio[0].method, AudioMethod::Copy { .. });
+    assert_eq!((picture, sound), (may, may), "{what}: copied");
+}
+
+async fn check_with(what: &str, upload: &Path, policy: &PlanPolicy) -> Plan {
+    let mut opened = Opened::new(upload, policy).await.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
     let made = opened.make_all().await;
     let rendition = |track: TrackId| Rendition::new(&opened, track, &made[&track]);
     let frame_rate = opened.plan.timeline.frame_rate().as_f64();
     let flashes = rises(&rendition(TrackId::video(0)).luma(), frame_rate, 128.0);
-    let beeps = rises(&rendition(TrackId::audio(0)).sound(), f64::from(AUDIO_SAMPLE_RATE), 0.2);
+    let beeps = rises(&rendition(TrackId::audio(0)).sound(), f64::from(opened.plan.audio[0].sample_rate), 0.2);
     println!("{what}: flashes {flashes:.3?}, beeps {beeps:.3?}");
     assert_eq!((flashes.len(), beeps.len()), (MOMENTS.len(), MOMENTS.len()), "{what}");
     for ((flash, beep), moment) in flashes.iter().zip(&beeps).zip(MOMENTS) {
         assert!((flash - beep).abs() <= APART_MAX_S, "{what}: flash at {flash:.3}, beep at {beep:.3}");
         assert!((flash - moment).abs() <= 0.1, "{what}: flash at {flash:.3} instead of {moment}");
     }
+    opened.plan
 }
 
 #[tokio::test]
 async fn in_every_container() {
     for extension in ["mp4", "mkv", "ts", "flv", "mov"] {
-        check(extension, upload(extension, "0", "0", &[])).await;
+        check(extension, upload(extension, "0", "0", &[]), true).await;
     }
     // What an encoder adds before the sound cannot be told in this one, so sound without an encoder.
-    check("avi", upload("avi", "0", "0", &["-c:a", "pcm_s16le"])).await;
+    check("avi", upload("avi", "0", "0", &["-c:a", "pcm_s16le"]), false).await;
 }
 
 #[tokio::test]
 async fn when_the_sound_begins_late() {
     for extension in ["mp4", "mkv", "ts"] {
-        check(&format!("{extension}, late sound"), upload(extension, "1.1", "0", &[])).await;
+        check(&format!("{extension}, late sound"), upload(extension, "1.1", "0", &[]), true).await;
     }
 }
 
 #[tokio::test]
 async fn when_the_picture_begins_late() {
     for extension in ["mp4", "mkv", "ts"] {
-        check(&format!("{extension}, late picture"), upload(extension, "0", "1", &[])).await;
+        check(&format!("{extension}, late picture"), upload(extension, "0", "1", &[]), true).await;
     }
 }
 
 #[tokio::test]
 async fn when_time_begins_at_an_hour() {
-    check("ts from 3600 s", upload("ts", "0", "0", &["-output_ts_offset", "3600"])).await;
-    check("ts just before its clock wraps", upload("ts", "0", "0", &["-output_ts_offset", "95436"])).await;
+    check("ts from 3600 s", upload("ts", "0", "0", &["-output_ts_offset", "3600"]), true).await;
+    check("ts just before its clock wraps", upload("ts", "0", "0", &["-output_ts_offset", "95436"]), true).await;
 }

@@ -38,7 +38,10 @@ def ours(clip, out, crf_tenths=230):
     ladder = out + ".toml"
     with open(LADDER) as f, open(ladder, "w") as g:
         g.write(re.sub(r"crf_tenths = \d+", f"crf_tenths = {crf_tenths}", f.read()))
-    env = {**os.environ, "HEADWATER_LADDER__FILE": ladder, "HEADWATER_VIDEO__PRESET": "veryfast", "HEADWATER_WORKER__COUNT": str(A.cores)}
+    # Both sides encode every rung, and the sound.
+    copies = {"HEADWATER_VIDEO__COPY": "false", "HEADWATER_AUDIO__COPY": "false"}
+    policy = {"HEADWATER_LADDER__FILE": ladder, "HEADWATER_VIDEO__PRESET": "veryfast", "HEADWATER_WORKER__COUNT": str(A.cores)}
+    env = {**os.environ, **policy, **copies}
     return run([HEADWATER, "transcode", clip, "--out", out], env)
 
 

@@ -266,7 +266,7 @@ impl Planned {
                 codec: codec(track),
                 bandwidth,
                 average_bandwidth,
-                method: if audio.method == AudioMethod::Copy { Method::Copy } else { Method::Encode },
+                method: if audio.method == AudioMethod::Encode { Method::Encode } else { Method::Copy },
             }
         });
         Self {

@@ -9,7 +9,7 @@ use mp4_atom::{
 use super::codec::MPEG4_AUDIO;
 use super::sps::SpsFacts;
 use super::{Error, TRACK_NUMBER, aac, nal, sps, timescale};
-use crate::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioTrack, CodecHeader, Plan, TrackId, TrackKind, VideoTrack};
+use crate::title::{AAC_FRAME_SAMPLES, AudioTrack, CodecHeader, Plan, TrackId, TrackKind, VideoMethod, VideoTrack};
 
 /// The init segment of a track: what a player reads once before any of its segments.
 ///
@@ -123,9 +123,13 @@ fn picture_entry(planned: &VideoTrack, sps: &[Bytes], pps: &[Bytes]) -> Result<A
         matrix_coefficients: colour.matrix.into(),
         full_range_flag: colour.full_range,
     });
-    // The average of a capped rate factor is known only at the end; the cap is its bound.
-    let rate_bps = planned.cap_bps();
-    let btrt = Btrt { buffer_size_db: planned.buffer_bits() / 8, max_bitrate: rate_bps, avg_bitrate: rate_bps };
+    let max_bitrate = planned.cap_bps();
+    let avg_bitrate = match planned.method {
+        VideoMethod::Copy { average_bps, .. } => average_bps,
+        // The average of a capped rate factor is known only at the end; the cap is its bound.
+        VideoMethod::Encode(_) => max_bitrate,
+    };
+    let btrt = Btrt { buffer_size_db: planned.buffer_bits() / 8, max_bitrate, avg_bitrate };
     Ok(Avc1 {
         visual,
         avcc: decoder_configuration(&facts, sps, pps)?,
@@ -208,8 +212,8 @@ fn sound_entry(planned: &AudioTrack, config: &[u8]) -> Result<Mp4a, Error> {
             raw: config.to_vec(),
         }),
     };
-    // 48000 has a place in the 16 bits before the point.
-    let sample_rate = u16::try_from(AUDIO_SAMPLE_RATE).map_err(|_| Error::TooLarge("the sample rate"))?;
+    // Up to 48000 has a place in the 16 bits before the point.
+    let sample_rate = u16::try_from(planned.sample_rate).map_err(|_| Error::TooLarge("the sample rate"))?;
     Ok(Mp4a {
         audio: Audio { data_reference_index: 1, channel_count: planned.channels.into(), sample_size: 16, sample_rate: sample_rate.into() },
         // ES_ID is zero in a file (ISO 14496-14 3.1.2).

@@ -6,6 +6,8 @@
 //! priming never gets here. There are no edit lists.
 
 mod aac;
+pub mod aac_packet;
+pub mod avc;
 mod bits;
 mod boxes;
 mod codec;

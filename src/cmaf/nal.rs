@@ -19,8 +19,10 @@ pub(super) const SEI: u8 = 6;
 pub(super) const SPS: u8 = 7;
 /// nal_unit_type of a picture parameter set.
 pub(super) const PPS: u8 = 8;
-const ACCESS_UNIT_DELIMITER: u8 = 9;
-const FILLER: u8 = 12;
+/// nal_unit_type of an access unit delimiter.
+pub(super) const ACCESS_UNIT_DELIMITER: u8 = 9;
+/// nal_unit_type of filler data.
+pub(super) const FILLER: u8 = 12;
 /// payloadType of user_data_unregistered, in which encoders leave their banner.
 const USER_DATA_UNREGISTERED: u32 = 5;
 

@@ -7,10 +7,12 @@ use crate::title::{AAC_FRAME_SAMPLES, Plan, SegmentNumber, TrackId, TrackKind};
 pub(super) struct Span {
     /// Decode and presentation time of the segment's start, in ticks.
     pub start_ticks: u64,
-    /// How many samples it holds.
+    /// How many samples of the usual length it holds.
     pub sample_count: u32,
     /// How long each of them lasts, in ticks.
     pub sample_ticks: u32,
+    /// Whether there may be fewer samples that last as long as several do.
+    pub may_hold: bool,
 }
 
 impl Span {
@@ -29,6 +31,7 @@ impl Span {
             start_ticks: samples.start * u64::from(sample_ticks),
             sample_count: u32::try_from(samples.end.checked_sub(samples.start)?).ok()?,
             sample_ticks,
+            may_hold: track.kind == TrackKind::Video && plan.video.get(usize::from(track.index))?.encoding().is_none(),
         })
     }
 }

@@ -13,6 +13,16 @@ pub(super) struct SpsFacts {
     pub constraint_flags: u8,
     /// level_idc.
     pub level_idc: u8,
+    /// seq_parameter_set_id.
+    pub id: u32,
+    /// Bits of frame_num in a slice header.
+    pub frame_number_bits: u32,
+    /// gaps_in_frame_num_value_allowed_flag.
+    pub frame_numbers_may_skip: bool,
+    /// How slices tell the order of presentation.
+    pub order: PictureOrder,
+    /// Whether there are whole frames only, no fields.
+    pub frames_only: bool,
     /// chroma_format_idc.
     pub chroma_format_idc: u8,
     /// Bits of a luma sample, 8 to 14.
@@ -25,8 +35,21 @@ pub(super) struct SpsFacts {
     pub height: u32,
     /// Width of a pixel over its height; absent when unspecified.
     pub sample_aspect: Option<(u32, u32)>,
+    /// Whether black is 0; absent when unspecified.
+    pub full_range: Option<bool>,
     /// Colour description; absent when unspecified.
     pub colour: Option<Colour>,
+}
+
+/// pic_order_cnt_type, 7.4.2.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PictureOrder {
+    /// Type 0: each slice carries the last so many bits of its count.
+    Bits(u32),
+    /// Type 1: counted along a cycle.
+    Cycle,
+    /// Type 2: pictures are shown as they are decoded.
+    AsDecoded,
 }
 
 /// Colour by the code points of ITU-T H.273.
@@ -56,7 +79,7 @@ fn read_payload(payload: &[u8]) -> Result<Option<SpsFacts>, BadBits> {
     let profile_idc = bits.number(8)? as u8;
     let constraint_flags = bits.number(8)? as u8;
     let level_idc = bits.number(8)? as u8;
-    bits.exp_golomb()?; // seq_parameter_set_id
+    let id = bits.exp_golomb()?;
     let mut chroma = Chroma { format_idc: 1, planes_apart: false, bit_depth_luma: 8, bit_depth_chroma: 8 };
     if WITH_CHROMA_FORMAT.contains(&profile_idc) {
         chroma = Chroma::read(&mut bits)?;
@@ -64,24 +87,31 @@ fn read_payload(payload: &[u8]) -> Result<Option<SpsFacts>, BadBits> {
     if chroma.format_idc > 3 || chroma.bit_depth_luma > 14 || chroma.bit_depth_chroma > 14 {
         return Ok(None);
     }
-    bits.exp_golomb()?; // log2_max_frame_num_minus4
-    skip_picture_order(&mut bits)?;
+    let frame_number_bits = count_bits(&mut bits)?;
+    let order = read_picture_order(&mut bits)?;
     bits.exp_golomb()?; // max_num_ref_frames
-    bits.flag()?; // gaps_in_frame_num_value_allowed_flag
-    let Some((width, height)) = read_size(&mut bits, &chroma)? else {
+    let frame_numbers_may_skip = bits.flag()?;
+    let Some(Size { width, height, frames_only }) = read_size(&mut bits, &chroma)? else {
         return Ok(None);
     };
-    let (sample_aspect, colour) = if bits.flag()? { read_usability(&mut bits)? } else { (None, None) };
+    let usability = if bits.flag()? { read_usability(&mut bits)? } else { Usability::default() };
+    let Usability { sample_aspect, full_range, colour } = usability;
     Ok(Some(SpsFacts {
         profile_idc,
         constraint_flags,
         level_idc,
+        id,
+        frame_number_bits,
+        frame_numbers_may_skip,
+        order,
+        frames_only,
         chroma_format_idc: chroma.format_idc as u8,
         bit_depth_luma: chroma.bit_depth_luma as u8,
         bit_depth_chroma: chroma.bit_depth_chroma as u8,
         width,
         height,
         sample_aspect,
+        full_range,
         colour,
     }))
 }
@@ -134,11 +164,14 @@ fn skip_scaling_list(bits: &mut Bits<'_>, length: u32) -> Result<(), BadBits> {
     Ok(())
 }
 
-fn skip_picture_order(bits: &mut Bits<'_>) -> Result<(), BadBits> {
+/// The length of a field of which four bits less are written; 16 at most (7.4.2.1.1).
+fn count_bits(bits: &mut Bits<'_>) -> Result<u32, BadBits> {
+    Some(bits.exp_golomb()?).filter(|count| *count <= 12).map(|count| count + 4).ok_or(BadBits)
+}
+
+fn read_picture_order(bits: &mut Bits<'_>) -> Result<PictureOrder, BadBits> {
     match bits.exp_golomb()? {
-        0 => {
-            bits.exp_golomb()?; // log2_max_pic_order_cnt_lsb_minus4
-        }
+        0 => count_bits(bits).map(PictureOrder::Bits),
         1 => {
             bits.flag()?; // delta_pic_order_always_zero_flag
             bits.signed_exp_golomb()?; // offset_for_non_ref_pic
@@ -150,14 +183,21 @@ fn skip_picture_order(bits: &mut Bits<'_>) -> Result<(), BadBits> {
             for _ in 0..count {
                 bits.signed_exp_golomb()?;
             }
+            Ok(PictureOrder::Cycle)
         }
-        _ => {}
+        _ => Ok(PictureOrder::AsDecoded),
     }
-    Ok(())
 }
 
-/// Width and height after cropping; absent when nothing is left or it is beyond all sense.
-fn read_size(bits: &mut Bits<'_>, chroma: &Chroma) -> Result<Option<(u32, u32)>, BadBits> {
+/// The pictures' size after cropping.
+struct Size {
+    width: u32,
+    height: u32,
+    frames_only: bool,
+}
+
+/// Absent when cropping leaves nothing or the size is beyond all sense.
+fn read_size(bits: &mut Bits<'_>, chroma: &Chroma) -> Result<Option<Size>, BadBits> {
     let width_blocks = u64::from(bits.exp_golomb()?) + 1;
     let height_units = u64::from(bits.exp_golomb()?) + 1;
     let frames_only = bits.flag()?;
@@ -175,7 +215,7 @@ fn read_size(bits: &mut Bits<'_>, chroma: &Chroma) -> Result<Option<(u32, u32)>,
     let width = (width_blocks * 16).checked_sub(across * unit_x);
     let height = (height_units * 16 * fields).checked_sub(down * unit_y * fields);
     let side = |length: Option<u64>| length.and_then(|length| u32::try_from(length).ok()).filter(|length| *length > 0);
-    Ok(side(width).zip(side(height)))
+    Ok(side(width).zip(side(height)).map(|(width, height)| Size { width, height, frames_only }))
 }
 
 /// The pixel shapes of table E-1, from aspect_ratio_idc 1 on.
@@ -200,12 +240,18 @@ const SHAPES: [(u32, u32); 16] = [
 /// aspect_ratio_idc that announces a shape in numbers.
 const EXTENDED_SHAPE: u32 = 255;
 
-type Usability = (Option<(u32, u32)>, Option<Colour>);
+/// What the video usability information says of use here.
+#[derive(Default)]
+struct Usability {
+    sample_aspect: Option<(u32, u32)>,
+    full_range: Option<bool>,
+    colour: Option<Colour>,
+}
 
 fn read_usability(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
-    let mut shape = None;
+    let mut found = Usability::default();
     if bits.flag()? {
-        shape = match bits.number(8)? {
+        found.sample_aspect = match bits.number(8)? {
             EXTENDED_SHAPE => Some((bits.number(16)?, bits.number(16)?)).filter(|(wide, high)| *wide != 0 && *high != 0),
             code => (code as usize).checked_sub(1).and_then(|index| SHAPES.get(index).copied()),
         };
@@ -213,16 +259,16 @@ fn read_usability(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
     if bits.flag()? {
         bits.flag()?; // overscan_appropriate_flag
     }
-    let mut colour = None;
     if bits.flag()? {
         bits.number(3)?; // video_format
         let full_range = bits.flag()?;
+        found.full_range = Some(full_range);
         if bits.flag()? {
             let (primaries, transfer, matrix) = (bits.number(8)? as u8, bits.number(8)? as u8, bits.number(8)? as u8);
-            colour = Some(Colour { primaries, transfer, matrix, full_range });
+            found.colour = Some(Colour { primaries, transfer, matrix, full_range });
         }
     }
-    Ok((shape, colour))
+    Ok(found)
 }
 
 #[cfg(test)]

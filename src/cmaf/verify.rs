@@ -133,6 +133,7 @@ pub fn verify(plan: &Plan, track: TrackId, number: SegmentNumber, segment: &[u8]
     let default_flags = read_track_header(tfhd, span, track.kind).ok_or(Fault::TrackHeader)?;
     read_decode_time(tfdt).filter(|ticks| *ticks == span.start_ticks).ok_or(Fault::DecodeTime)?;
     let table = SampleTable::read(trun, span, default_flags, moof.len())?;
+    let sample_count = table.count();
     match track.kind {
         TrackKind::Video => check_pictures(&table, span, mdat)?,
         TrackKind::Audio | TrackKind::Text => check_sound(&table, span, mdat)?,
@@ -140,7 +141,7 @@ pub fn verify(plan: &Plan, track: TrackId, number: SegmentNumber, segment: &[u8]
     Ok(SegmentFacts {
         decode_time_ticks: span.start_ticks,
         duration_ticks: u64::from(span.sample_ticks) * u64::from(span.sample_count),
-        sample_count: span.sample_count,
+        sample_count,
         starts_with_key_frame: true,
     })
 }
@@ -224,7 +225,8 @@ impl<'a> SampleTable<'a> {
         if version_flags >> 24 != 1 || flags & needed != needed || flags & !known != 0 || flags & both_flags == both_flags {
             return Err(Fault::SampleTable);
         }
-        if count != span.sample_count {
+        let fewer = span.may_hold && (1..span.sample_count).contains(&count);
+        if count != span.sample_count && !fewer {
             return Err(Fault::SampleCount { found: count, planned: span.sample_count });
         }
         if usize::try_from(data_offset).ok() != Some(moof_body_bytes + 2 * HEADER_BYTES) {
@@ -236,6 +238,11 @@ impl<'a> SampleTable<'a> {
             return Err(Fault::SampleTable);
         }
         Ok(table)
+    }
+
+    fn count(&self) -> u32 {
+        // It was read out of 32 bits and held against the length of the rows.
+        u32::try_from(self.rows.len() / self.row_bytes()).unwrap_or(u32::MAX)
     }
 
     fn row_bytes(&self) -> usize {
@@ -269,7 +276,8 @@ fn walk(
 ) -> Result<(), Fault> {
     let mut rest = mdat;
     for (sample, row) in (0_u32..).zip(table.rows()) {
-        if row.duration != span.sample_ticks {
+        let held = span.may_hold && row.duration > 0 && row.duration % span.sample_ticks == 0;
+        if row.duration != span.sample_ticks && !held {
             return Err(Fault::SampleDuration { sample });
         }
         if row.size == 0 {
@@ -294,8 +302,11 @@ fn check_sound(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<(), F
     })
 }
 
+/// Each picture takes the moments from the one at which it is presented for as long as it lasts. No moment is taken twice,
+/// and all are in the end.
 fn check_pictures(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<(), Fault> {
     let mut shown = vec![false; span.sample_count as usize];
+    let mut decoded: i64 = 0;
     walk(table, span, mdat, |sample, row, data| {
         let is_key = check_units(sample, data)?;
         let flagged_key = row.flags == SYNC;
@@ -311,14 +322,19 @@ fn check_pictures(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<()
         if offset % frame_ticks != 0 || (is_key && offset != 0) {
             return Err(Fault::Presentation { sample });
         }
-        let moment = usize::try_from(i64::from(sample) + offset / frame_ticks).ok().and_then(|moment| shown.get_mut(moment));
-        match moment {
-            Some(taken) if !*taken => *taken = true,
+        let lasts = i64::from(row.duration) / frame_ticks;
+        let first = decoded + offset / frame_ticks;
+        decoded += lasts;
+        let place = |moment: i64| usize::try_from(moment).ok();
+        let moments = place(first).zip(place(first + lasts)).and_then(|(first, end)| shown.get_mut(first..end));
+        match moments {
+            Some(moments) if !moments.contains(&true) => moments.fill(true),
             _ => return Err(Fault::Presentation { sample }),
         }
         Ok(())
-    })
-    // As many pictures as moments, and no moment twice: all are covered.
+    })?;
+    let sample = table.count().saturating_sub(1);
+    if shown.contains(&false) { Err(Fault::Presentation { sample }) } else { Ok(()) }
 }
 
 /// Whether the sample is an IDR picture, after checking its NAL units.
@@ -347,6 +363,7 @@ mod tests {
     use super::*;
     use crate::cmaf::testing::{pictures, plan, sounds};
     use crate::cmaf::{Sample, media_segment};
+    use crate::title::{FrameRate, VideoMethod};
 
     const NUMBER: SegmentNumber = SegmentNumber(1);
     const PICTURES: TrackId = TrackId::video(0);
@@ -410,6 +427,39 @@ mod tests {
         };
         assert!(found_in_pictures(key(48)).is_ok());
         assert_eq!(found_in_pictures(key(49)), Err(Fault::Presentation { sample: 49 }));
+    }
+
+    /// What is found in copied pictures: eight in decode order with their lengths and moments, of which the plan has twelve.
+    fn found_in_copied(lengths_and_moments: &[(u32, i64)], copied: bool) -> Result<SegmentFacts, Fault> {
+        let mut plan = plan((3, 1), 24);
+        if copied {
+            plan.video[0].method = VideoMethod::Copy { peak_bps: 1, average_bps: 1 };
+        }
+        let ticks = plan.timeline.frame_rate().frame_ticks();
+        let mut decoded = 0;
+        let mut samples = pictures(&plan, NUMBER, &[0]);
+        samples.truncate(lengths_and_moments.len());
+        for (sample, (lasts, moment)) in samples.iter_mut().zip(lengths_and_moments) {
+            sample.duration_ticks = lasts * ticks;
+            sample.composition_offset_ticks = ((moment - decoded) * i64::from(ticks)) as i32;
+            decoded += i64::from(*lasts);
+        }
+        verify(&plan, PICTURES, NUMBER, &media_segment(&plan, PICTURES, NUMBER, &samples).expect("a segment"))
+    }
+
+    #[test]
+    fn copied_pictures_may_last_longer_but_must_cover_all() {
+        let sound = [(3, 0), (1, 6), (1, 3), (2, 4), (2, 7), (3, 9)];
+        let facts = found_in_copied(&sound, true).expect("as planned");
+        let ticks = u64::from(FrameRate::new(3, 1).expect("a rate").frame_ticks());
+        assert_eq!((facts.sample_count, facts.duration_ticks), (6, 12 * ticks));
+        assert!(matches!(found_in_copied(&sound, false), Err(Fault::SampleCount { found: 6, planned: 12 })));
+        for (place, change) in [(5, (2, 9)), (5, (4, 9)), (1, (1, 5)), (3, (3, 4)), (0, (2, 0)), (5, (3, 10)), (1, (0, 6))] {
+            let mut other = sound;
+            other[place] = change;
+            let found = found_in_copied(&other, true);
+            assert!(matches!(found, Err(Fault::Presentation { .. } | Fault::SampleDuration { .. })), "{place} {change:?}: {found:?}");
+        }
     }
 
     #[test]

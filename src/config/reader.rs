@@ -78,6 +78,18 @@ impl Reader {
         })
     }
 
+    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        self.take(key, |raw| {
+            let value = match raw {
+                Raw::Typed(toml::Value::Boolean(value)) => Some(*value),
+                Raw::Typed(_) => None,
+                Raw::Text(text) => text.parse().ok(),
+            };
+            let value = value.ok_or("expected true or false")?;
+            Ok((value, value.into()))
+        })
+    }
+
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.take(key, |raw| {
             let text = as_text(raw)?;

@@ -133,16 +133,22 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
     let presets = PRESETS.map(|name| (name, name));
     let preset = reader.choice("video.preset", &presets);
     let frame_rate_max = reader.integer("video.frame_rate_max", 1..=240_u32);
+    let video_copy = reader.boolean("video.copy");
     let pixels_max = reader.integer("video.pixels_max", 1024..=16_384_i64 * 16_384);
     let duration_max = reader.duration("video.duration_max", SECOND..=DAY * 30);
     let ladder = ladder(reader);
     let bitrate_kbps = reader.integer("audio.bitrate_kbps", 32..=320_u32);
+    let audio_copy = reader.boolean("audio.copy");
+    let audio_copy_max_kbps = reader.integer("audio.copy_max_kbps", 32..=1000_u32);
     Some(PlanPolicy {
         segment_ms: segment_length?.as_millis() as u32,
         frame_rate_max: frame_rate_max?,
         ladder: ladder?,
         preset: preset?.to_owned(),
         audio_bps: bitrate_kbps? * 1000,
+        video_copy: video_copy?,
+        audio_copy: audio_copy?,
+        audio_copy_bps_max: audio_copy_max_kbps? * 1000,
         duration_max_ms: duration_max?.as_millis() as u64,
         pixels_max: pixels_max? as u64,
     })

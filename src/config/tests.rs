@@ -55,13 +55,19 @@ fn every_key_of_the_file_has_its_sentence() {
 #[test]
 fn later_layers_win() {
     let file = file("[server]\nlisten = \"127.0.0.1:1\"\ndrain = \"1s\"\n[worker]\ncount = 7\n[cache]\nbytes = \"64MiB\"\n");
-    let variables = environment(&[("HEADWATER_SERVER__LISTEN", "127.0.0.1:2"), ("HEADWATER_WORKER__COUNT", "3"), ("PATH", "/bin")]);
+    let variables = environment(&[
+        ("HEADWATER_SERVER__LISTEN", "127.0.0.1:2"),
+        ("HEADWATER_WORKER__COUNT", "3"),
+        ("HEADWATER_VIDEO__COPY", "false"),
+        ("PATH", "/bin"),
+    ]);
     let flag = Flag { key: "server.listen", name: "--listen", value: "127.0.0.1:3".to_owned() };
     let loaded = load(Some(file.path()), &variables, &[flag]).expect("sound");
     let config = &loaded.config;
     assert_eq!(config.public.listen.port(), 3);
     assert_eq!(config.public.server.drain, Duration::from_secs(1));
     assert_eq!(config.worker.count, 3);
+    assert!(!config.plan.video_copy && config.plan.audio_copy);
     assert_eq!(config.cache.bytes, 64 << 20);
     let source = |key| loaded.settings.iter().find(|setting| setting.key == key).map(|setting| setting.source.to_string());
     assert_eq!(source("server.listen").as_deref(), Some("flag --listen"));
@@ -73,7 +79,7 @@ fn later_layers_win() {
 #[test]
 fn all_faults_are_told_at_once() {
     let found = faults(
-        "[server]\nlisten = 8080\ndrain = \"soon\"\nlissten = \"0.0.0.0:80\"\n[video]\npreset = \"warp\"\nframe_rate_max = 1000\n[film]\nx = 1\n",
+        "[server]\nlisten = 8080\ndrain = \"soon\"\nlissten = \"0.0.0.0:80\"\n[video]\npreset = \"warp\"\nframe_rate_max = 1000\ncopy = 1\n[film]\nx = 1\n",
         &[
             ("HEADWATER_WORKER__COUNT", "-1"),
             ("HEADWATER_SERVER_LISTEN", "127.0.0.1:1"),
@@ -91,6 +97,7 @@ fn all_faults_are_told_at_once() {
         "worker.count (environment HEADWATER_WORKER__COUNT): expected a whole number from 0 to 1024",
         "video.preset (file FILE): expected one of ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow, placebo",
         "video.frame_rate_max (file FILE): expected a whole number from 1 to 240",
+        "video.copy (file FILE): expected true or false",
         "film.x (file FILE): no such key",
         "server.lissten (file FILE): no such key",
         "server.nosuch (environment HEADWATER_SERVER__NOSUCH): no such key",

@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use ffmpeg_next::frame::Video;
 use headwater::cmaf;
-use headwater::title::{CodecHeader, ColourFacts, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind};
+use headwater::title::{
+    AudioFacts, AudioMethod, CodecHeader, ColourFacts, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind,
+    VideoFacts, VideoMethod,
+};
 use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
 
+use super::aac_copy::{self, AacCopy};
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
+use super::avc_copy::{self, AvcCopy};
 use super::colour;
 use super::pulse::Pulse;
 use super::scaler::Scaler;
@@ -54,6 +59,8 @@ struct Engine {
     video: Option<VideoLane>,
     scaler: Option<Scaler>,
     audio: Vec<(TrackId, AudioLane)>,
+    avc: Option<AvcCopy>,
+    aac: Vec<(TrackId, AacCopy)>,
     pulse: Pulse,
 }
 
@@ -63,6 +70,8 @@ impl Engine {
         let mut headers = Vec::new();
         for id in plan.tracks() {
             let header = match (id.kind, colour) {
+                (TrackKind::Video, Some(_)) if is_copied(&plan, id) => avc_copy::header(picture(&facts, &plan)?)?,
+                (TrackKind::Audio, _) if is_copied(&plan, id) => aac_copy::header(sound(&facts, &plan, id)?)?,
                 (TrackKind::Video, Some(colour)) => {
                     VideoEncoder::open(&plan.video[usize::from(id.index)], plan.timeline.frame_rate(), colour)?.header()?
                 }
@@ -71,7 +80,8 @@ impl Engine {
             };
             headers.push((id, header));
         }
-        Ok(Self { file, facts, plan, headers, colour, video: None, scaler: None, audio: Vec::new(), pulse })
+        let (video, scaler, audio, avc, aac) = (None, None, Vec::new(), None, Vec::new());
+        Ok(Self { file, facts, plan, headers, colour, video, scaler, audio, avc, aac, pulse })
     }
 
     fn make(&mut self, number: SegmentNumber, tracks: &[TrackId]) -> Result<(), Problem> {
@@ -82,8 +92,13 @@ impl Engine {
             tracks.iter().filter(|track| track.kind == TrackKind::Video).map(|track| usize::from(track.index)).collect();
         videos.sort_unstable();
         videos.dedup();
-        if !videos.is_empty() {
-            self.make_video(number, &videos)?;
+        let (copied, encoded): (Vec<usize>, Vec<usize>) =
+            videos.into_iter().partition(|index| is_copied(&self.plan, TrackId::video(*index as u8)));
+        for index in copied {
+            self.copy_video(number, TrackId::video(index as u8))?;
+        }
+        if !encoded.is_empty() {
+            self.make_video(number, &encoded)?;
         }
         for track in tracks.iter().filter(|track| track.kind == TrackKind::Audio) {
             self.make_audio(number, *track)?;
@@ -157,10 +172,36 @@ impl Engine {
         Ok((encoders, concealed))
     }
 
+    fn copy_video(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
+        let slots = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
+        if self.avc.is_none() {
+            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+            self.avc = Some(AvcCopy::open(source, picture(&self.facts, &self.plan)?, &self.plan, self.pulse.clone())?);
+        }
+        let copied = self.avc.as_mut().ok_or_else(|| failed("there is no picture"))?.segment(&slots)?;
+        self.send(id, number, &copied.samples, copied.concealed, 0)
+    }
+
+    fn copy_audio(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
+        let frames = self.plan.audio_frames(id.index, number).ok_or_else(|| failed("no such segment"))?;
+        let at = match self.aac.iter().position(|(known, _)| *known == id) {
+            Some(at) => at,
+            None => {
+                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                let copy = AacCopy::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone())?;
+                self.aac.push((id, copy));
+                self.aac.len() - 1
+            }
+        };
+        let samples = self.aac[at].1.segment(&frames)?;
+        self.send(id, number, &samples, 0, 0)
+    }
+
     fn make_audio(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
-        use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE};
-        let frames =
-            self.plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| failed("no such segment"))?;
+        if is_copied(&self.plan, id) {
+            return self.copy_audio(number, id);
+        }
+        let frames = self.plan.audio_frames(id.index, number).ok_or_else(|| failed("no such segment"))?;
         let stretch = self.audio_lane(id)?.stretch(&frames).map_err(failed)?;
         let track = &self.plan.audio[usize::from(id.index)];
         let samples = audio_encoder::encode(track, &stretch.sound, frames.end - frames.start)?;
@@ -175,9 +216,8 @@ impl Engine {
 
     fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
         if self.video.is_none() {
-            let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
             let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
-            self.video = VideoLane::open(source, video, &self.plan);
+            self.video = VideoLane::open(source, picture(&self.facts, &self.plan)?, &self.plan);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }
@@ -186,16 +226,32 @@ impl Engine {
         let at = match self.audio.iter().position(|(known, _)| *known == id) {
             Some(at) => at,
             None => {
-                let stream = self.plan.audio[usize::from(id.index)].stream;
-                let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
                 let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
-                let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
+                let lane = AudioLane::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone());
                 self.audio.push((id, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1
             }
         };
         Ok(&mut self.audio[at].1)
     }
+}
+
+fn is_copied(plan: &Plan, track: TrackId) -> bool {
+    let index = usize::from(track.index);
+    match track.kind {
+        TrackKind::Video => plan.video.get(index).is_some_and(|video| matches!(video.method, VideoMethod::Copy { .. })),
+        TrackKind::Audio => plan.audio.get(index).is_some_and(|audio| matches!(audio.method, AudioMethod::Copy { .. })),
+        TrackKind::Text => false,
+    }
+}
+
+fn picture<'a>(facts: &'a SourceFacts, plan: &Plan) -> Result<&'a VideoFacts, Problem> {
+    plan.video_stream.and_then(|stream| facts.video(stream)).ok_or_else(|| failed("there is no picture"))
+}
+
+fn sound<'a>(facts: &'a SourceFacts, plan: &Plan, id: TrackId) -> Result<&'a AudioFacts, Problem> {
+    let track = plan.audio.get(usize::from(id.index));
+    track.and_then(|track| facts.audio(track.stream)).ok_or_else(|| failed("there is no such sound"))
 }
 
 /// Address space without which a failure is put down to want of memory; encoders that could not get theirs say only that

@@ -2,8 +2,12 @@
 //!
 //! The rest of Headwater knows this module only by the messages of `headwater::worker::protocol`.
 
+mod aac_copy;
+mod aac_survey;
 mod audio_encoder;
 mod audio_lane;
+mod avc_copy;
+mod avc_survey;
 mod colour;
 mod decoder;
 mod engine;
@@ -11,6 +15,7 @@ mod pulse;
 mod reference;
 mod resample;
 mod scaler;
+mod silence;
 mod sniff;
 mod source;
 mod stream_facts;

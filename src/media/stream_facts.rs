@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::codec::packet::Ref;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::{Disposition, Stream};
 use headwater::title::{ColourFacts, FieldOrder, Orientation, SubtitleForm, TimeBase};
@@ -11,6 +12,27 @@ use headwater::title::{ColourFacts, FieldOrder, Orientation, SubtitleForm, TimeB
 pub fn parameters<'a>(stream: &'a Stream<'a>) -> &'a ffi::AVCodecParameters {
     // SAFETY: every stream of an open context has codec parameters that live as long as the stream.
     unsafe { &*(*stream.as_ptr()).codecpar }
+}
+
+/// What the container holds for the decoder before any packet; may be empty.
+pub fn extradata(parameters: &ffi::AVCodecParameters) -> &[u8] {
+    match usize::try_from(parameters.extradata_size) {
+        // SAFETY: the pointer is to so many bytes that live as long as the parameters.
+        Ok(size) if size > 0 && !parameters.extradata.is_null() => unsafe { std::slice::from_raw_parts(parameters.extradata, size) },
+        _ => &[],
+    }
+}
+
+/// Whether an edit list has the packet decoded but not shown. The wrapper's own flags know nothing of it.
+pub fn is_discarded(packet: &ffmpeg::Packet) -> bool {
+    // SAFETY: reads one integer of a packet that is alive.
+    unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
+}
+
+/// What the container says to the decoder anew with this packet.
+pub fn new_extradata(packet: &ffmpeg::Packet) -> Option<Vec<u8>> {
+    let side = packet.side_data().find(|side| side.kind() == ffmpeg::packet::side_data::Type::NewExtraData);
+    side.map(|side| side.data().to_vec())
 }
 
 /// FFmpeg's name of the stream's codec.

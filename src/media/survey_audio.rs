@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{AudioAnchor, AudioFacts};
+use headwater::title::{AudioAnchor, AudioFacts, CopyDoubt};
 
+use super::aac_survey::AacSurvey;
 use super::decoder::{Decoder, Step};
 use super::source::Source;
 use super::stream_facts;
@@ -24,6 +25,7 @@ pub struct AudioSurvey {
     discard_end: i64,
     /// Samples that the decoder makes before the first audible one, where the container tells them for the whole stream.
     delay: i64,
+    aac: AacSurvey,
 }
 
 /// How the number of samples in a packet is known.
@@ -61,6 +63,7 @@ impl AudioSurvey {
             end_sample: 0,
             anchors: Vec::new(),
             discontinuity_count: 0,
+            aac: Err(CopyDoubt::Codec),
         };
         let ticks_are_samples = time_base.num == 1 && time_base.den == sample_rate;
         let length = if !has_doubled_rate(parameters)
@@ -71,7 +74,7 @@ impl AudioSurvey {
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
-        Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters) }
+        Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters), aac: AacSurvey::begin(parameters) }
     }
 
     /// Notes a packet.
@@ -116,6 +119,7 @@ impl AudioSurvey {
             }
             PacketLength::Decoded(decoder) => decoder.as_mut().map_or(0, |decoder| decoded_length(decoder, packet)),
         };
+        self.aac.take(packet, start, stamped, length);
         // The first packet of a stream may only prepare for the second, which says itself where its sound lies.
         if self.at.is_none() && length == 0 && packet.pts().is_some() {
             return;
@@ -137,6 +141,7 @@ impl AudioSurvey {
         // A jump backwards leaves anchors out of order; the later one of the source stands for what follows it.
         self.facts.anchors.sort_by_key(|anchor| anchor.sample);
         self.facts.first_sample = self.facts.first_sample.min(self.facts.end_sample);
+        self.facts.aac = self.aac.finish(&self.facts);
         self.facts
     }
 }

@@ -2,8 +2,9 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{KeyFrame, VideoFacts};
+use headwater::title::{CopyDoubt, KeyFrame, VideoFacts};
 
+use super::avc_survey::AvcSurvey;
 use super::stream_facts;
 
 /// What the packets of a video stream have told so far.
@@ -14,6 +15,7 @@ pub struct VideoSurvey {
     last_duration: Option<i64>,
     key_seen: bool,
     key_spacing: i64,
+    avc: AvcSurvey,
 }
 
 /// Key frames are kept this far apart in seconds; nearer ones save nothing when seeking.
@@ -49,13 +51,16 @@ impl VideoSurvey {
             declared_rate: stream_facts::declared_rate(stream),
             key_frames: Vec::new(),
             undecodable_lead_count: 0,
+            avc: Err(CopyDoubt::Codec),
         };
         let key_spacing = (KEY_SPACING_S * f64::from(time_base.den) / f64::from(time_base.num)) as i64;
-        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing }
+        let avc = AvcSurvey::begin(parameters, key_spacing);
+        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing, avc }
     }
 
     /// Notes a packet.
     pub fn take(&mut self, packet: &ffmpeg::Packet) {
+        self.avc.take(packet);
         let Some(pts) = packet.pts().or(packet.dts()) else { return };
         if packet.is_key() {
             self.key_seen = true;
@@ -66,7 +71,7 @@ impl VideoSurvey {
             }
         }
         // Outside the edit list: decoded because others need it, never shown.
-        if packet.flags().bits() & ffmpeg::ffi::AV_PKT_FLAG_DISCARD != 0 {
+        if stream_facts::is_discarded(packet) {
             return;
         }
         if !self.key_seen {
@@ -104,6 +109,7 @@ impl VideoSurvey {
         let usual = facts.interval_median.max(1);
         let duration = self.last_duration.filter(|duration| *duration <= usual * 4 || facts.interval_median == 0).unwrap_or(usual);
         facts.end_pts = last.saturating_add(duration);
+        facts.avc = self.avc.finish(facts, &self.times);
         self.facts
     }
 }

@@ -18,7 +18,7 @@ const VERSION_OF_TEXT: usize = 3;
 /// [`Error::Write`], [`Error::Text`].
 pub fn text(plan: &Plan) -> Result<String, Error> {
     let durations = Durations::of(plan);
-    let numbers = plan.timeline.segments().zip(durations.seconds(TrackKind::Text));
+    let numbers = plan.timeline.segments().zip(durations.seconds(TrackId::text(0)));
     let segments = numbers.map(|(number, duration)| MediaSegment { uri: names::text_segment(number), duration, ..MediaSegment::empty() });
     write(VERSION_OF_TEXT, &durations, segments.collect())
 }
@@ -35,7 +35,7 @@ pub fn media(plan: &Plan, track: TrackId) -> Result<String, Error> {
     let mut segments: Vec<MediaSegment> = plan
         .timeline
         .segments()
-        .zip(durations.seconds(track.kind))
+        .zip(durations.seconds(track))
         .map(|(number, duration)| MediaSegment { uri: names::segment(number), duration, ..MediaSegment::empty() })
         .collect();
     if let Some(first) = segments.first_mut() {

@@ -1,7 +1,7 @@
 //! Bit rates of a track: measured from its segments, or promised from the plan while they are not all made.
 
 use super::durations::Durations;
-use crate::title::{AAC_FRAME_SAMPLES, Plan, TrackId, TrackKind};
+use crate::title::{AAC_FRAME_SAMPLES, AacFacts, AudioMethod, AudioTrack, Plan, TrackId, TrackKind, VideoMethod};
 
 /// Bit rates of a track in bits a second, container included, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +17,13 @@ pub struct Rates {
 ///
 /// Segments beyond those of the plan are ignored, and so is the plan beyond the last size given.
 pub fn measure(plan: &Plan, track: TrackId, segment_bytes: &[u64]) -> Rates {
-    rates_of(&Durations::of(plan), track.kind, segment_bytes)
+    rates_of(&Durations::of(plan), track, segment_bytes)
 }
 
-fn rates_of(durations: &Durations, kind: TrackKind, segment_bytes: &[u64]) -> Rates {
+fn rates_of(durations: &Durations, track: TrackId, segment_bytes: &[u64]) -> Rates {
     let scale = durations.scale();
     let segments: Vec<Run> =
-        durations.units(kind).iter().zip(segment_bytes).map(|(units, bytes)| Run { units: *units, bytes: *bytes }).collect();
+        durations.units(track).iter().zip(segment_bytes).map(|(units, bytes)| Run { units: *units, bytes: *bytes }).collect();
     let whole = segments.iter().fold(Run::default(), Run::and);
     let target_units = durations.target_s() * scale;
     let (least, most) = (target_units / 2, target_units / 2 * 3 + scale / 2);
@@ -81,12 +81,15 @@ pub(super) fn promised(plan: &Plan, durations: &Durations, track: TrackId) -> Op
             let samples = units.div_ceil(frame_units.max(1));
             bits_of(*units).div_ceil(8) + SEGMENT_OVERHEAD_BYTES + SAMPLE_OVERHEAD_BYTES * samples
         };
-        durations.units(track.kind).iter().map(segment).collect()
+        durations.units(track).iter().map(segment).collect()
     };
     let index = usize::from(track.index);
     let (most, usual) = match track.kind {
         TrackKind::Video => {
             let video = plan.video.get(index)?;
+            if let VideoMethod::Copy { peak_bps, average_bps } = video.method {
+                return Some(Rates { peak_bps: peak_bps.into(), average_bps: average_bps.into() });
+            }
             let (num, den) = plan.timeline.frame_rate().fraction();
             let frame_units = scale * u64::from(den) / u64::from(num);
             // Each segment's encoder starts with a full buffer to spend on top of the rate.
@@ -98,13 +101,27 @@ pub(super) fn promised(plan: &Plan, durations: &Durations, track: TrackId) -> Op
             let audio = plan.audio.get(index)?;
             let rate_bps = u64::from(audio.bit_rate_bps);
             let frame_units = scale * u64::from(AAC_FRAME_SAMPLES) / u64::from(audio.sample_rate);
-            let most = bytes_of(&|units| rate_bps * units / scale * AAC_PEAK_PERCENT / 100, frame_units);
+            let most = match audio.method {
+                AudioMethod::Encode => bytes_of(&|units| rate_bps * units / scale * AAC_PEAK_PERCENT / 100, frame_units),
+                AudioMethod::Copy { second_bytes_max } => copied_at_most(plan, track.index, audio, second_bytes_max),
+            };
             (most, bytes_of(&|units| rate_bps * units / scale, frame_units))
         }
         TrackKind::Text => return None,
     };
-    let rates = |segment_bytes: &[u64]| rates_of(durations, track.kind, segment_bytes);
+    let rates = |segment_bytes: &[u64]| rates_of(durations, track, segment_bytes);
     Some(Rates { peak_bps: rates(&most).peak_bps, average_bps: rates(&usual).average_bps })
+}
+
+/// Bytes of each segment of a copied sound at most: any second of it has so many.
+fn copied_at_most(plan: &Plan, index: u8, audio: &AudioTrack, second_bytes_max: u32) -> Vec<u64> {
+    let second_frames = u64::from(AacFacts::window_frames(audio.sample_rate));
+    let frames = plan.timeline.segments().filter_map(|number| plan.audio_frames(index, number));
+    let bytes = frames.map(|frames| {
+        let count = frames.end - frames.start;
+        count.div_ceil(second_frames) * u64::from(second_bytes_max) + SEGMENT_OVERHEAD_BYTES + SAMPLE_OVERHEAD_BYTES * count
+    });
+    bytes.collect()
 }
 
 #[cfg(test)]
@@ -144,6 +161,20 @@ mod tests {
         assert_eq!(promise.peak_bps, 4_125_000 + (160 + 12 * 97) * 2);
         assert!((2_010_000..2_020_000).contains(&promise.average_bps), "{promise:?}");
         assert!(promised(&plan, &Durations::of(&plan), TrackId::audio(9)).is_none());
+    }
+
+    #[test]
+    fn what_is_copied_is_known_before_it_is_made() {
+        let mut plan = plan((24, 1), 960, 4000);
+        plan.video[0].method = VideoMethod::Copy { peak_bps: 2_345_678, average_bps: 1_234_567 };
+        let promise = promised(&plan, &Durations::of(&plan), TRACK).expect("a track");
+        assert_eq!(promise, Rates { peak_bps: 2_345_678, average_bps: 1_234_567 });
+        // 188 frames in 4.01067 s are four runs of 47, each of 20000 bytes at most.
+        (plan.audio[0].bit_rate_bps, plan.audio[0].method) = (150_000, AudioMethod::Copy { second_bytes_max: 20_000 });
+        let promise = promised(&plan, &Durations::of(&plan), TrackId::audio(0)).expect("a track");
+        let most = f64::from(4 * 20_000 + 160 + 12 * 187) * 8.0 / (187.0 * 1024.0 / 48_000.0);
+        assert!((promise.peak_bps as f64 - most).abs() < 10.0, "{promise:?}");
+        assert!((150_000..156_000).contains(&promise.average_bps), "{promise:?}");
     }
 
     proptest! {

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Ratio;
+use super::{AacFacts, AvcFacts, CopyDoubt, Ratio};
 
 /// Length of one tick of a stream in seconds, as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +131,8 @@ pub struct VideoFacts {
     pub key_frames: Vec<KeyFrame>,
     /// Pictures before the first key frame, which cannot be decoded.
     pub undecodable_lead_count: u64,
+    /// What copying it takes, or why it cannot be copied.
+    pub avc: Result<AvcFacts, CopyDoubt>,
 }
 
 /// A place in an audio stream whose sample position is known exactly.
@@ -174,6 +176,8 @@ pub struct AudioFacts {
     pub anchors: Vec<AudioAnchor>,
     /// Gaps and jumps of the timestamps.
     pub discontinuity_count: u64,
+    /// What copying it takes, or why it cannot be copied.
+    pub aac: Result<AacFacts, CopyDoubt>,
 }
 
 impl AudioFacts {

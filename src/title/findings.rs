@@ -79,5 +79,18 @@ pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&
     remarks
 }
 
+/// What is worth saying of what is copied: the name of the video rendition, those of the audio renditions.
+pub fn of_copies(picture: Option<&str>, sounds: &[String]) -> Vec<Remark> {
+    let picture = picture.map(|name| {
+        let message = format!("The picture is H.264 as players take it. The {name} rendition is the source's own, bit for bit.");
+        Remark::new(RemarkCode::PictureCopied, message)
+    });
+    let sound = (!sounds.is_empty()).then(|| {
+        let message = format!("The sound is AAC as players take it. It was copied, not encoded again: {}.", sounds.join(", "));
+        Remark::new(RemarkCode::SoundCopied, message)
+    });
+    picture.into_iter().chain(sound).collect()
+}
+
 /// A start this much later than the other track's is worth a remark.
 const LATE_MS: i128 = 100;

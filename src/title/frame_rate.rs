@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ratio, VideoFacts};
+use super::{Ratio, TimeBase, VideoFacts};
 
 /// Frames a second as a fraction in lowest terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +68,13 @@ impl FrameRate {
     /// When frame `frame` starts, in seconds after frame 0.
     pub fn time_of(self, frame: u64) -> Ratio {
         Ratio::new(i128::from(frame) * i128::from(self.den), i128::from(self.num))
+    }
+
+    /// The frame that starts nearest to `ticks` after frame 0; of two equally near ones the later.
+    pub fn frame_near(self, ticks: i64, base: TimeBase) -> i128 {
+        // floor(ticks * base * rate + 1/2), without the reduction of fractions that would cost more than all the rest.
+        let over = 2 * i128::from(base.den) * i128::from(self.den);
+        (2 * i128::from(ticks) * i128::from(base.num) * i128::from(self.num) + over / 2).div_euclid(over)
     }
 
     /// Ticks a second of a media timescale in which every frame is a whole number of ticks ([`FrameRate::frame_ticks`]).
@@ -176,6 +183,18 @@ mod tests {
             let rate = FrameRate::new(num, den).expect("a rate");
             assert_eq!((rate.timescale(), rate.frame_ticks()), (timescale, ticks), "{num}/{den}");
         }
+    }
+
+    #[test]
+    fn every_time_is_near_one_frame() {
+        let ntsc = FrameRate::new(30_000, 1001).expect("a rate");
+        let base = TimeBase { num: 1, den: 1000 };
+        for (ticks, frame) in [(0, 0), (16, 0), (17, 1), (33, 1), (1001, 30), (-16, 0), (-17, -1), (3_600_000, 107_892)] {
+            assert_eq!(ntsc.frame_near(ticks, base), frame, "{ticks} ms");
+            let exact = base.seconds(ticks) * ntsc.per_second() + Ratio::new(1, 2);
+            assert_eq!(ntsc.frame_near(ticks, base), exact.floor().to_integer(), "{ticks} ms");
+        }
+        assert_eq!(FrameRate::new(1, 1).expect("a rate").frame_near(500, base), 1);
     }
 
     #[test]

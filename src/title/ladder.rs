@@ -89,14 +89,22 @@ pub fn fit(ladder: &Ladder, width: u32, height: u32) -> Vec<RungSize> {
     let mut fitting: Vec<Rung> = ladder.rungs.iter().filter(|rung| rung.short_side <= short).cloned().collect();
     let largest = fitting.first().map_or(0, |rung| rung.short_side);
     if short * 100 >= largest * OWN_RUNG_PERCENT || fitting.is_empty() {
-        // The next larger rung's quality and limits, for it is nearest in what it must carry.
-        let pattern = ladder.rungs.iter().rev().find(|rung| rung.short_side > short);
-        if let Some(pattern) = pattern {
-            let own = Rung { name: format!("{short}p"), short_side: short, ..pattern.clone() };
-            fitting.insert(0, own);
-        }
+        fitting.splice(0..0, own_rung(ladder, short));
     }
     fitting.into_iter().map(|rung| sized(rung, width, height)).collect()
+}
+
+/// The rung for a picture of just this size, upright and in square pixels; absent when the ladder does not go that high.
+pub fn own_size(ladder: &Ladder, width: u32, height: u32) -> Option<RungSize> {
+    let short = width.min(height);
+    let exact = ladder.rungs.iter().find(|rung| rung.short_side == short).cloned();
+    exact.or_else(|| own_rung(ladder, short)).map(|rung| sized(rung, width, height))
+}
+
+/// A rung between others has the next larger one's quality and limits, for it is nearest in what it must carry.
+fn own_rung(ladder: &Ladder, short: u32) -> Option<Rung> {
+    let pattern = ladder.rungs.iter().rev().find(|rung| rung.short_side > short)?;
+    Some(Rung { name: format!("{short}p"), short_side: short, ..pattern.clone() })
 }
 
 fn sized(rung: Rung, width: u32, height: u32) -> RungSize {
@@ -130,6 +138,20 @@ mod tests {
             let sizes: Vec<_> = fit(&ladder(), width, height).iter().map(|size| (size.width, size.height)).collect();
             let expect: Vec<_> = expect.into_iter().map(|(w, h): (u32, u32)| (w.next_multiple_of(2), h)).collect();
             assert_eq!(sizes, expect, "{width}x{height}");
+        }
+    }
+
+    #[test]
+    fn a_size_between_rungs_is_held_to_the_larger_ones_limits() {
+        for (width, height, expect) in [
+            (1920, 1080, Some(("1080p", 1920, 1080, 5500))),
+            (1920, 800, Some(("800p", 1920, 800, 5500))),
+            (404, 720, Some(("404p", 404, 720, 1800))),
+            (5120, 2880, None),
+        ] {
+            let found = own_size(&ladder(), width, height);
+            let found = found.as_ref().map(|size| (size.rung.name.as_str(), size.width, size.height, size.rung.maxrate_kbps));
+            assert_eq!(found, expect, "{width}x{height}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything here is data and arithmetic. Nothing here reads a clock, a file, an environment variable or a random
 //! number; time and randomness come in as arguments.
 
+mod copyable;
 mod facts;
 mod findings;
 mod frame_rate;
@@ -19,6 +20,7 @@ mod state;
 mod timeline;
 mod track;
 
+pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_MS, CopyDoubt};
 pub use facts::{
     AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
     SubtitleForm, TimeBase, VideoFacts,
@@ -26,16 +28,17 @@ pub use facts::{
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
-pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
+pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, own_size};
 pub use language::{InvalidLanguageTag, LanguageTag};
 pub use plan::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, InvalidTextKind, Plan, PlanPolicy, PlanRefusal, TextKind,
-    TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, InvalidTextKind, Plan, PlanPolicy,
+    PlanRefusal, SoundPlacement, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack,
+    copy_picture, copy_sound, plan, sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
 pub use state::{InvalidState, TitleState};
-pub use timeline::{SegmentNumber, Timeline};
+pub use timeline::{CutAim, SegmentNumber, Timeline};
 pub use track::{CodecHeader, InvalidTrackId, TrackId, TrackKind};
 
 /// Exact rational arithmetic over seconds, used wherever rounding could add up.

@@ -1,9 +1,9 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, ContentHash, FieldOrder, FrameRate, Generation,
-    KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TextKind, TextOrigin, TextTrack, TimeBase, Timeline,
-    VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, FieldOrder, FrameRate,
+    Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TextKind, TextOrigin, TextTrack,
+    TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -94,6 +94,7 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         declared_rate,
         key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
         undecodable_lead_count: 0,
+        avc: Err(CopyDoubt::Codec),
     }
 }
 
@@ -113,6 +114,7 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
         end_sample,
         anchors: Vec::new(),
         discontinuity_count: 0,
+        aac: Err(CopyDoubt::Codec),
     }
 }
 
@@ -129,6 +131,9 @@ pub(crate) fn policy() -> PlanPolicy {
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
         preset: "veryfast".into(),
         audio_bps: 128_000,
+        video_copy: true,
+        audio_copy: true,
+        audio_copy_bps_max: 256_000,
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
     }

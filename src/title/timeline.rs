@@ -26,6 +26,19 @@ pub struct Timeline {
     cuts: Vec<u64>,
 }
 
+/// How long segments should be where they cannot be cut anywhere, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutAim {
+    /// Best length.
+    pub target_ms: u32,
+    /// Shortest preferred length.
+    pub least_ms: u32,
+    /// Longest preferred length.
+    pub most_ms: u32,
+    /// Longest length at all.
+    pub longest_ms: u32,
+}
+
 impl Timeline {
     /// Cuts `frame_count` frames into segments of about `segment_ms` milliseconds.
     ///
@@ -41,6 +54,41 @@ impl Timeline {
             cuts.pop();
         }
         Self { frame_rate, frame_count, cuts }
+    }
+
+    /// Cuts `frame_count` frames at those of `cuts` that leave every segment near `aim.target_ms`, and none longer than
+    /// `aim.longest_ms`; absent when the cuts are too far apart for that. `cuts` must start with 0, grow, and lie below
+    /// `frame_count`.
+    ///
+    /// Of all ways to cut, the one is taken in which the squared distances from the target add up to the least, segments out
+    /// of the preferred range counting as much more as the target itself.
+    pub fn at(frame_rate: FrameRate, frame_count: u64, cuts: &[u64], aim: CutAim) -> Option<Self> {
+        let frames = |ms: u32| (frame_rate.per_second() * Ratio::new(i128::from(ms), 1000)).to_integer().unsigned_abs();
+        let [target, least, most, longest] = [aim.target_ms, aim.least_ms, aim.most_ms, aim.longest_ms].map(frames);
+        let cost = |length: u128| {
+            let outside = if (least..=most).contains(&length) { 0 } else { target };
+            length.abs_diff(target).pow(2) + outside.pow(2)
+        };
+        let points: Vec<u64> = cuts.iter().copied().chain([frame_count]).collect();
+        if points.first() != Some(&0) || points.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return None;
+        }
+        // The least cost up to each point, and the point before it on the way there.
+        let mut ways: Vec<Option<(u128, usize)>> = vec![Some((0, 0))];
+        for (index, end) in points.iter().enumerate().skip(1) {
+            let lengths = points[..index].iter().enumerate().rev().map(|(from, start)| (from, u128::from(end - start)));
+            let reachable = lengths.take_while(|(_, length)| *length <= longest);
+            let way = reachable.filter_map(|(from, length)| ways[from].map(|(before, _)| (before + cost(length), from))).min();
+            ways.push(way);
+        }
+        let mut chosen = Vec::new();
+        let mut point = points.len() - 1;
+        while point > 0 {
+            point = ways[point]?.1;
+            chosen.push(points[point]);
+        }
+        chosen.reverse();
+        Some(Self { frame_rate, frame_count, cuts: chosen })
     }
 
     /// Frames a second of the grid.
@@ -102,7 +150,7 @@ impl Timeline {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+    use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
     use super::*;
 
@@ -135,6 +183,59 @@ mod tests {
             let audio = Ratio::new(i128::from(at) * 1024, 48_000);
             let half = Ratio::new(1024, 48_000);
             prop_assert!(audio - timeline.duration() <= half && timeline.duration() - audio <= half);
+        }
+    }
+
+    const AIM: CutAim = CutAim { target_ms: 4000, least_ms: 2000, most_ms: 6000, longest_ms: 10_000 };
+
+    #[test]
+    fn cuts_are_chosen_among_those_there_are() {
+        let second = |seconds: &[u64]| seconds.iter().map(|second| second * 10).collect::<Vec<_>>();
+        // (where it can be cut, length) -> where it is, all in seconds
+        for (cuts, length, expect) in [
+            (&[0, 2, 4, 6, 8, 10, 12][..], 14, Some(&[0, 4, 8][..])),
+            (&[0, 1, 2, 3, 4, 5, 6, 7, 8], 9, Some(&[0, 4])),
+            (&[0, 5, 10, 15], 20, Some(&[0, 5, 10, 15])),
+            (&[0, 3, 6, 9], 12, Some(&[0, 3, 6, 9])),
+            (&[0, 10, 20], 30, Some(&[0, 10, 20])),
+            (&[0, 10, 20], 31, None),
+            (&[0, 11], 12, None),
+            (&[0, 1, 9], 10, Some(&[0])),
+            (&[0, 4, 8], 9, Some(&[0, 4])),
+            (&[0], 1, Some(&[0])),
+            (&[1, 4], 8, None),
+            (&[], 8, None),
+            (&[0, 4, 4], 8, None),
+        ] {
+            let rate = FrameRate::new(10, 1).expect("a rate");
+            let found = Timeline::at(rate, length * 10, &second(cuts), AIM).map(|timeline| timeline.cuts);
+            assert_eq!(found, expect.map(second), "{cuts:?} of {length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn chosen_cuts_partition_the_whole(steps in prop::collection::vec(1_u64..300, 1..200), rate in 0_usize..4) {
+            let (num, den) = [(24, 1), (30_000, 1001), (60, 1), (25, 1)][rate];
+            let rate = FrameRate::new(num, den).expect("a rate");
+            let ends: Vec<u64> = steps.iter().scan(0, |at, step| { *at += step; Some(*at) }).collect();
+            let (count, inner) = ends.split_last().expect("one at least");
+            let cuts: Vec<u64> = [0].into_iter().chain(inner.iter().copied()).collect();
+            let longest = Ratio::from_integer(10);
+            match Timeline::at(rate, *count, &cuts, AIM) {
+                None => prop_assert!(steps.iter().any(|step| rate.time_of(*step) > longest)),
+                Some(timeline) => {
+                    let mut at = 0;
+                    for segment in timeline.segments() {
+                        let range = timeline.frames(segment).expect("a segment");
+                        prop_assert_eq!(range.start, at);
+                        prop_assert!(cuts.contains(&range.start));
+                        prop_assert!(range.end > range.start && rate.time_of(range.end - range.start) <= longest);
+                        at = range.end;
+                    }
+                    prop_assert_eq!(at, *count);
+                }
+            }
         }
     }
 

@@ -29,8 +29,8 @@ pub enum Request {
         /// What was planned from it.
         plan: Box<Plan>,
     },
-    /// Make one segment of each of the tracks, all of one kind. Answered by one [`Reply::Segment`] a track in the order
-    /// asked, then [`Reply::Done`]; or by [`Reply::Refused`].
+    /// Make one segment of each of the tracks. Answered by one [`Reply::Segment`] a track, in any order, then
+    /// [`Reply::Done`]; or by [`Reply::Refused`].
     Make {
         /// Which segment.
         number: SegmentNumber,

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+mod copy;
 mod picture;
 mod sound;
 mod text;
 
+use copy::copy_sounds;
+pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
 use picture::video_tracks;
 pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
 pub(super) use sound::AUDIO_TRACKS_MAX;
@@ -36,6 +39,12 @@ pub struct PlanPolicy {
     pub preset: String,
     /// Bit rate of a stereo audio track in bits a second.
     pub audio_bps: u32,
+    /// Whether pictures that players take as they are may be copied.
+    pub video_copy: bool,
+    /// Whether sound that players take as it is may be copied.
+    pub audio_copy: bool,
+    /// Highest bit rate of sound that is copied, in bits a second.
+    pub audio_copy_bps_max: u32,
     /// Longest title in milliseconds.
     pub duration_max_ms: u64,
     /// Most pixels of a source picture.
@@ -140,7 +149,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
     remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));
-    let plan = Plan {
+    let mut plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
@@ -150,6 +159,8 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         text: Vec::new(),
         timeline,
     };
+    let picture = copy_picture(&mut plan, facts, policy).ok();
+    remarks.extend(findings::of_copies(picture.as_deref(), &copy_sounds(&mut plan, facts, policy)));
     Ok((plan, remarks))
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PlanPolicy;
-use crate::title::{FrameRate, Problem, ProblemCode, Ratio, VideoFacts, fit_ladder};
+use crate::title::{FrameRate, Problem, ProblemCode, Ratio, RungSize, VideoFacts, fit_ladder};
 
 /// How bright the pictures of a rendition may be (VIDEO-RANGE of RFC 8216bis 4.4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,9 +45,9 @@ pub struct VideoEncoding {
 pub enum VideoMethod {
     /// They are the source's own.
     Copy {
-        /// Highest rate of the source's pictures over the lengths that BANDWIDTH counts, in bits a second.
+        /// Highest rate of a segment of the source's pictures with their boxes, in bits a second; no run of segments is above.
         peak_bps: u32,
-        /// Rate of the source's pictures over its whole length, in bits a second.
+        /// Rate of the source's pictures with their boxes over the whole length, in bits a second.
         average_bps: u32,
     },
     /// They are decoded, scaled and encoded.
@@ -103,9 +103,14 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
         return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
     }
     let (width, height) = display_size(video);
+    Ok(fit_ladder(&policy.ladder, width, height).iter().map(|size| encoded(size, frame_rate, policy)).collect())
+}
+
+/// A rung as an encoded H.264 rendition.
+pub(super) fn encoded(size: &RungSize, frame_rate: FrameRate, policy: &PlanPolicy) -> VideoTrack {
     let percent = if frame_rate.per_second() > Ratio::from_integer(31) { policy.ladder.high_rate_percent } else { 100 };
     let scaled = |kilo: u32| u32::try_from(u64::from(kilo) * 10 * u64::from(percent)).unwrap_or(u32::MAX);
-    let tracks = fit_ladder(&policy.ladder, width, height).into_iter().map(|size| VideoTrack {
+    VideoTrack {
         name: size.rung.name.clone(),
         width: size.width,
         height: size.height,
@@ -117,8 +122,7 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
             maxrate_bps: scaled(size.rung.maxrate_kbps),
             bufsize_bits: scaled(size.rung.bufsize_kbit),
         }),
-    });
-    Ok(tracks.collect())
+    }
 }
 
 /// Size of the upright picture in square pixels; the side with the longer pixels grows.

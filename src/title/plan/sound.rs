@@ -21,7 +21,10 @@ pub enum AudioTier {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AudioMethod {
     /// They are the source's own.
-    Copy,
+    Copy {
+        /// Most bytes of any run of AAC frames that last a second, rounded up to whole frames.
+        second_bytes_max: u32,
+    },
     /// They are decoded, mixed, resampled and encoded.
     Encode,
 }

@@ -78,6 +78,18 @@ impl Reader {
         })
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        self.take(key, |raw| {
+            let value = match raw {
+                Raw::Typed(toml::Value::Boolean(value)) => Some(*value),
+                Raw::Text(text) => text.parse().ok(),
+                Raw::Typed(_) => None,
+            };
+            value.map(|value| (value, value.into())).ok_or_else(|| "expected true or false".to_owned())
+        })
+    }
+
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.take(key, |raw| {
             let text = as_text(raw)?;

@@ -12,6 +12,7 @@ use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
 use super::colour;
+use super::downmix::Target;
 use super::listen::listen;
 use super::pulse::Pulse;
 use super::scaler::Scaler;
@@ -55,7 +56,8 @@ struct Engine {
     colour: Option<ColourFacts>,
     video: Option<VideoLane>,
     scaler: Option<Scaler>,
-    audio: Vec<(TrackId, AudioLane)>,
+    /// By stream: the renditions of one sound come out of one decode.
+    audio: Vec<(u32, AudioLane)>,
     pulse: Pulse,
 }
 
@@ -163,9 +165,9 @@ impl Engine {
         use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE};
         let frames =
             self.plan.timeline.audio_frames(number, AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| failed("no such segment"))?;
-        let stretch = self.audio_lane(id)?.stretch(&frames).map_err(failed)?;
-        let track = &self.plan.audio[usize::from(id.index)];
-        let samples = audio_encoder::encode(track, &stretch.sound, frames.end - frames.start)?;
+        let track = self.plan.audio[usize::from(id.index)].clone();
+        let stretch = self.audio_lane(track.stream)?.stretch(&frames, Target::of_channels(track.channels)).map_err(failed)?;
+        let samples = audio_encoder::encode(&track, &stretch.sound, frames.end - frames.start)?;
         self.send(id, number, &samples, stretch.concealed, 0)
     }
 
@@ -184,15 +186,14 @@ impl Engine {
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }
 
-    fn audio_lane(&mut self, id: TrackId) -> Result<&mut AudioLane, Problem> {
-        let at = match self.audio.iter().position(|(known, _)| *known == id) {
+    fn audio_lane(&mut self, stream: u32) -> Result<&mut AudioLane, Problem> {
+        let at = match self.audio.iter().position(|(known, _)| *known == stream) {
             Some(at) => at,
             None => {
-                let stream = self.plan.audio[usize::from(id.index)].stream;
                 let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
                 let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
                 let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
-                self.audio.push((id, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
+                self.audio.push((stream, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1
             }
         };

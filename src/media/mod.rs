@@ -12,6 +12,7 @@ mod listen;
 mod pulse;
 mod reference;
 mod resample;
+mod retune;
 mod scaler;
 mod sniff;
 mod sound;

@@ -73,6 +73,16 @@ impl Sound {
         }
     }
 
+    /// Puts `other`, which has as many channels, at the end.
+    pub fn append(&mut self, other: &Self) {
+        self.channels.iter_mut().zip(&other.channels).for_each(|(channel, more)| channel.extend_from_slice(more));
+    }
+
+    /// Drops the first `count` samples.
+    pub fn forget(&mut self, count: usize) {
+        self.channels.iter_mut().for_each(|channel| drop(channel.drain(..count.min(channel.len()))));
+    }
+
     /// `length` samples from `skip` on; silence where there are none.
     pub fn cut(&self, skip: usize, length: usize) -> Self {
         let cut = |channel: &Vec<f32>| {

@@ -13,6 +13,7 @@ use headwater::title::{AudioAnchor, AudioFacts};
 
 use super::decoder::{Decoder, Step};
 use super::source::Source;
+use super::speakers;
 use super::stream_facts;
 
 /// What the packets of an audio stream have told so far.
@@ -53,14 +54,17 @@ impl AudioSurvey {
             profile: stream_facts::profile_name(parameters),
             sample_rate,
             channels: u32::try_from(parameters.ch_layout.nb_channels).unwrap_or(0),
+            layout: speakers::name(&parameters.ch_layout),
             language: stream_facts::tag(stream, "language"),
             label: stream_facts::tag(stream, "title"),
             default: stream_facts::is_default(stream),
+            roles: stream_facts::audio_roles(stream),
             time_base,
             first_sample: 0,
             end_sample: 0,
             anchors: Vec::new(),
             discontinuity_count: 0,
+            form_change_count: 0,
         };
         let ticks_are_samples = time_base.num == 1 && time_base.den == sample_rate;
         let length = if !has_doubled_rate(parameters)

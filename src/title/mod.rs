@@ -21,8 +21,8 @@ mod timeline;
 mod track;
 
 pub use facts::{
-    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
-    TimeBase, VideoFacts,
+    AudioAnchor, AudioFacts, AudioRoles, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts,
+    SubtitleFacts, TimeBase, VideoFacts,
 };
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
@@ -30,8 +30,8 @@ pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
 pub use loudness::Loudness;
 pub use plan::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
-    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, SoundPolicy, TextKind,
+    TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

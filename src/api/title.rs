@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, Problem, Remark, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, AudioTier, Problem, Remark, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -42,6 +42,9 @@ pub struct Title {
     renditions: Vec<Rendition>,
     /// Audio renditions, the default one first; empty before it is planned.
     audio_renditions: Vec<AudioRendition>,
+    /// The gain that brings its sound to the target loudness, in decibels, once it is planned.
+    #[schema(required)]
+    gain_db: Option<f64>,
     /// What was found in the source, and what was done about it.
     report: Vec<Remark>,
     /// Why it failed.
@@ -118,6 +121,12 @@ pub struct AudioRendition {
     /// The language (BCP 47).
     #[schema(required)]
     language: Option<String>,
+    /// Which of the renditions of its sound it is.
+    tier: AudioTier,
+    /// Whether it plays when nobody chose.
+    default: bool,
+    /// Whether it describes the picture for those who do not see it.
+    described: bool,
     /// Channels.
     channels: u8,
     /// The codec (RFC 6381).
@@ -154,6 +163,7 @@ impl Title {
             source,
             renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
             audio_renditions: planned.map(|planned| planned.audio_renditions.clone()).unwrap_or_default(),
+            gain_db: planned.map(|planned| f64::from(planned.gain_hundredths_db) / 100.0),
             report: record.remarks.clone(),
             problem: record.problem.clone(),
         }
@@ -186,6 +196,7 @@ pub(super) struct Planned {
     streams: SourceStreams,
     renditions: Vec<Rendition>,
     audio_renditions: Vec<AudioRendition>,
+    gain_hundredths_db: i32,
 }
 
 impl Planned {
@@ -217,6 +228,9 @@ impl Planned {
             AudioRendition {
                 name: audio.name.clone(),
                 language: audio.language.clone(),
+                tier: audio.tier,
+                default: audio.default,
+                described: audio.described,
                 channels: audio.channels,
                 codec: codec(track),
                 bandwidth,
@@ -226,9 +240,10 @@ impl Planned {
         });
         Self {
             duration_ms: plan.timeline.duration_ms(),
-            streams: SourceStreams::new(&record.facts, plan.video_stream),
+            streams: SourceStreams::new(&record.facts, plan.video_stream, record.loudness.as_ref()),
             renditions: video.collect(),
             audio_renditions: audio.collect(),
+            gain_hundredths_db: plan.gain_hundredths_db,
         }
     }
 }
@@ -245,6 +260,8 @@ fn rfc_3339(unix_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::catalogue::{SourceRecord, sample};
     use crate::title::{ContentHash, Generation, ProblemCode};
@@ -263,6 +280,7 @@ mod tests {
             remarks: vec![],
             segments_done: 3,
             segments_total: 9,
+            has_loudness: false,
         }
     }
 
@@ -280,6 +298,7 @@ mod tests {
             plan: sample::plan(),
             tracks,
             finished_at_ms: None,
+            loudness: measured.then(|| BTreeMap::from([(1, sample::loudness())])),
         })
     }
 
@@ -301,6 +320,9 @@ mod tests {
         assert_eq!(title["playback"]["hls"], format!("http://h:1/t/{id}/main.m3u8"));
         assert!(title["playback"]["poster"].is_null());
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
+        assert!(title["source"]["audio"][0]["loudness"].is_null());
+        assert_eq!(title["audio_renditions"][0]["tier"], "stereo");
+        assert_eq!(title["gain_db"], 0.0);
         assert_eq!(title["renditions"][0]["bandwidth"], 3_000_000);
         assert!(title["renditions"][0]["average_bandwidth"].is_null());
         assert_eq!(title["renditions"][1]["name"], "540p");
@@ -318,6 +340,8 @@ mod tests {
             assert_eq!(title["progress"]["eta_ms"], eta_ms);
             assert_eq!(title["renditions"][0]["bandwidth"], 2_000_000);
             assert_eq!(title["renditions"][0]["average_bandwidth"], 1_500_000);
+            let loudness = serde_json::json!({"integrated_lufs": -23.05, "range_lu": 6.5, "true_peak_dbtp": -3.2, "silent": false});
+            assert_eq!(title["source"]["audio"][0]["loudness"], loudness);
         }
     }
 

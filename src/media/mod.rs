@@ -3,6 +3,7 @@
 //! The rest of Headwater knows this module only by the messages of `headwater::worker::protocol`.
 
 mod audio_encoder;
+mod audio_header;
 mod audio_lane;
 mod colour;
 mod decoder;

@@ -11,6 +11,7 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
 use headwater::title::{AudioAnchor, AudioFacts};
 
+use super::audio_header::{self, Form};
 use super::decoder::{Decoder, Step};
 use super::source::Source;
 use super::speakers;
@@ -23,8 +24,36 @@ pub struct AudioSurvey {
     /// Position after the last packet.
     at: Option<i64>,
     discard_end: i64,
+    clock: Clock,
     /// Samples that the decoder makes before the first audible one, where the container tells them for the whole stream.
     delay: i64,
+}
+
+/// Counts samples on the stream's clock, exactly also where they come at another rate: from the last anchor on, as making
+/// segments does.
+#[derive(Default)]
+struct Clock {
+    first: Option<Form>,
+    now: Option<Form>,
+    base: i64,
+    counted: i64,
+    rate: i64,
+}
+
+impl Clock {
+    /// Counting begins anew at `base`.
+    fn set(&mut self, base: i64) {
+        (self.base, self.counted) = (base, 0);
+    }
+
+    /// The place after `count` more samples at `rate`, of a stream whose clock has `clock`.
+    fn pass(&mut self, at: i64, count: i64, rate: i64, clock: i64) -> i64 {
+        if rate != self.rate {
+            (self.base, self.counted, self.rate) = (at, 0, rate);
+        }
+        self.counted += count;
+        self.base + self.counted * clock / rate.max(1)
+    }
 }
 
 /// How the number of samples in a packet is known.
@@ -75,7 +104,7 @@ impl AudioSurvey {
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
-        Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters) }
+        Self { facts, length, at: None, discard_end: 0, clock: Clock::default(), delay: codec_delay(source, parameters) }
     }
 
     /// Notes a packet.
@@ -108,25 +137,45 @@ impl AudioSurvey {
             && (jumped || spaced)
         {
             self.facts.anchors.push(AudioAnchor { pts, position: u64::try_from(packet.position()).ok(), sample: start });
+            self.clock.set(start);
         }
-        let length = match &mut self.length {
+        let (length, decoded_rate) = match &mut self.length {
             PacketLength::Told { last, .. } => {
                 let length = told_length(packet, parameters).unwrap_or_else(|| to_samples(packet.duration()));
                 if last.len() >= LAST_PACKETS {
                     last.pop_front();
                 }
                 last.push_back((packet.clone(), start));
-                length
+                (length, None)
             }
-            PacketLength::Decoded(decoder) => decoder.as_mut().map_or(0, |decoder| decoded_length(decoder, packet)),
+            PacketLength::Decoded(decoder) => decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet)),
         };
         // The first packet of a stream may only prepare for the second, which says itself where its sound lies.
         if self.at.is_none() && length == 0 && packet.pts().is_some() {
             return;
         }
+        let end = match (decoded_rate, self.form(packet, parameters)) {
+            (Some(decoded), _) => self.clock.pass(start, length.max(0), decoded, rate),
+            // What the parameters tell holds for the form of the first packet.
+            (None, Some((first, now))) => {
+                let samples = length.max(0) * i64::from(now.samples) / i64::from(first.samples.max(1));
+                self.clock.pass(start, samples, rate * i64::from(now.rate) / i64::from(first.rate.max(1)), rate)
+            }
+            (None, None) => self.clock.pass(start, length.max(0), rate, rate),
+        };
         self.discard_end = discard;
-        self.at = Some(start + length.max(0));
-        self.facts.end_sample = self.facts.end_sample.max(start + length.max(0) - discard);
+        self.at = Some(end);
+        self.facts.end_sample = self.facts.end_sample.max(end - discard);
+    }
+
+    /// The forms of the stream's first packet and of this one, where packets tell; counts the changes.
+    fn form(&mut self, packet: &ffmpeg::Packet, parameters: &ffi::AVCodecParameters) -> Option<(Form, Form)> {
+        let now = packet.data().and_then(|data| audio_header::form(parameters.codec_id, data)).or(self.clock.now)?;
+        let first = *self.clock.first.get_or_insert(now);
+        let before = self.clock.now.replace(now);
+        let changed = before.is_some_and(|before| (before.rate, before.channels) != (now.rate, now.channels));
+        self.facts.form_change_count += u64::from(changed);
+        Some((first, now))
     }
 
     /// What the stream turned out to be.
@@ -197,14 +246,16 @@ fn told_length(packet: &ffmpeg::Packet, parameters: &ffi::AVCodecParameters) -> 
     (samples > 0).then_some(i64::from(samples))
 }
 
-fn decoded_length(decoder: &mut Decoder, packet: &ffmpeg::Packet) -> i64 {
+/// Samples that come out of the decoder for the packet, and their rate.
+fn decoded_length(decoder: &mut Decoder, packet: &ffmpeg::Packet) -> (i64, Option<i64>) {
     decoder.send(Some(packet));
     let mut frame = ffmpeg::frame::Audio::empty();
-    let mut samples = 0;
+    let (mut samples, mut rate) = (0, None);
     while decoder.receive(&mut frame) == Step::Frame {
         samples += frame.samples() as i64;
+        rate = Some(i64::from(frame.rate())).filter(|rate| *rate > 0).or(rate);
     }
-    samples
+    (samples, rate)
 }
 
 /// Samples to leave off at the start and at the end of a packet (encoder delay and padding).

@@ -1,9 +1,11 @@
 //! From a received source to a plan: survey in the worker, plan, codec headers, init segments.
 
+use std::collections::BTreeMap;
+
 use crate::catalogue::{self, TrackRecord};
 use crate::cmaf;
 use crate::store::{self, Key};
-use crate::title::{ContentHash, Generation, Plan, Problem, ProblemCode, TitleId, plan};
+use crate::title::{AudioTier, ContentHash, Generation, Loudness, Plan, Problem, ProblemCode, TitleId, loudness_remarks, plan};
 use crate::worker::{Failure, Worker};
 
 use super::Shared;
@@ -60,9 +62,17 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     let source = shared.store.open_file(Key::Source(id)).await?;
     let mut worker = Worker::spawn(&shared.settings.worker, source)?;
     let facts = worker.survey().await?;
-    let (plan, remarks) = match plan(&facts, &shared.settings.policy) {
+    let (mut plan, mut remarks) = match plan(&facts, &shared.settings.policy) {
         Ok(planned) => planned,
         Err(problem) => return Ok(Prepared::Refused(problem)),
+    };
+    let heard = match shared.settings.policy.sound.target_hundredths_lufs {
+        Some(target) if !plan.audio.is_empty() => {
+            let heard = listen(&mut worker, &plan).await?;
+            remarks.extend(plan.level(&heard, target));
+            Some(heard)
+        }
+        _ => None,
     };
     let headers = worker.open(facts.clone(), plan.clone()).await?;
     let mut tracks = Vec::with_capacity(headers.len());
@@ -74,5 +84,22 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
     let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
+    if let Some(heard) = heard {
+        let remarks = loudness_remarks(&heard, &plan.audio);
+        shared.catalogue.set_loudness(id, title.generation, &heard, &remarks, shared.now_ms()).await?;
+    }
     Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.generation })
+}
+
+/// How loud each sound of the plan is. One that cannot be measured is left out.
+pub(super) async fn listen(worker: &mut Worker, plan: &Plan) -> Result<BTreeMap<u32, Loudness>, Failure> {
+    let mut heard = BTreeMap::new();
+    for track in plan.audio.iter().filter(|track| track.tier == AudioTier::Stereo) {
+        match worker.listen(track.stream).await {
+            Ok(loudness) => drop(heard.insert(track.stream, loudness)),
+            Err(Failure::Rejected(problem)) => tracing::warn!(stream = track.stream, ?problem, "a sound cannot be measured"),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(heard)
 }

@@ -24,6 +24,7 @@ pub use facts::{
     AudioAnchor, AudioFacts, AudioRoles, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts,
     SubtitleFacts, TimeBase, VideoFacts,
 };
+pub use findings::of_loudness as loudness_remarks;
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};

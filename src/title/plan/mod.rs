@@ -139,13 +139,15 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         remarks.extend(findings::of_picture(video, frame_rate));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
-    remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));
+    let audio = audio_tracks(&sounds, picture.is_some(), policy);
+    remarks.extend(findings::of_streams(facts, picture, &sounds, &audio, timeline.duration_ms()));
+    remarks.extend(findings::of_sound(&sounds, &audio));
     let plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
         video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
-        audio: audio_tracks(&sounds, picture.is_some(), policy),
+        audio,
         gain_hundredths_db: 0,
         mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,
         text: Vec::new(),

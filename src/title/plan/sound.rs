@@ -7,7 +7,8 @@ use crate::title::{AudioFacts, AudioRoles, language};
 
 /// Which of the renditions of one sound a track is. Players choose a tier together with the picture; tracks of one tier
 /// form a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum AudioTier {
     /// Mono or stereo at the usual bit rate; every title with sound has it.
     Stereo,

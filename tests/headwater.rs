@@ -5,12 +5,15 @@
 mod architecture;
 mod browser;
 mod capacity;
+mod channels;
 mod clips;
+mod codecs;
 mod commands;
 mod corpus;
 mod crash;
 mod harness;
 mod journey;
+mod loudness;
 mod outcomes;
 mod player;
 mod readme;

@@ -17,7 +17,7 @@ pub(crate) fn title_id(age: u64) -> TitleId {
 pub(crate) fn facts() -> SourceFacts {
     let mut audio = sample::audio_facts(-1024, 576_000);
     audio.profile = Some("LC".into());
-    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024 }];
+    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024, retuned: Some((7, i64::MAX)) }];
     SourceFacts { bytes: 6, declared_duration_ms: Some(-1), ..sample::facts(vec![StreamFacts::Audio(audio)]) }
 }
 

@@ -112,6 +112,9 @@ impl AudioLane {
         // A decoder of its own for each stretch: some keep the state of their noise generator when they are flushed.
         let Some(mut decoder) = Decoder::open(&self.source, self.audio.stream) else { return true };
         let mut packet = self.source.find_packet(self.audio.stream, anchor.pts, anchor.position);
+        if self.audio.form_change_count > 0 {
+            accustom(&mut decoder, packet.as_ref());
+        }
         let mut place = Place::default();
         let mut retune = Retune::new(self.audio.sample_rate);
         loop {
@@ -134,7 +137,7 @@ impl AudioLane {
                     }
                     Step::Hungry | Step::Finished => break,
                 }
-                let Some(here) = place.take(&frame, self.audio.sample_rate) else {
+                let Some(here) = place.take(&frame, &self.audio) else {
                     if must {
                         return false;
                     }
@@ -204,6 +207,16 @@ impl AudioLane {
     }
 }
 
+/// Lets a decoder learn the form of what it is going to decode. Some say of the first frame that it has the rate that the
+/// header of the source tells, or that they met last.
+fn accustom(decoder: &mut Decoder, packet: Option<&ffmpeg::Packet>) {
+    if packet.is_some() {
+        decoder.send(packet);
+        while decoder.receive(&mut Audio::empty()) == Step::Frame {}
+        decoder.flush();
+    }
+}
+
 /// What so many hundredths of a decibel multiply a sample by.
 fn factor(hundredths_db: i32) -> f32 {
     10_f64.powf(f64::from(hundredths_db) / 2000.0) as f32
@@ -222,7 +235,7 @@ struct Here {
 #[derive(Default)]
 struct Place {
     at: Option<i64>,
-    /// The last anchor, and what was counted from it on: samples at `rate`.
+    /// Where counting began, and what was counted since: samples at `rate`.
     base: i64,
     counted: i64,
     rate: u32,
@@ -232,10 +245,12 @@ struct Place {
 
 impl Place {
     /// The place of the frame; the next one follows it.
-    fn take(&mut self, frame: &Audio, clock: u32) -> Option<Here> {
-        if let Some(anchor) = frame.pts() {
-            (self.base, self.counted) = (anchor, 0);
-            self.at = Some(anchor);
+    fn take(&mut self, frame: &Audio, audio: &AudioFacts) -> Option<Here> {
+        let clock = i64::from(audio.sample_rate);
+        if let Some(sample) = frame.pts() {
+            let anchor = audio.anchors.binary_search_by_key(&sample, |anchor| anchor.sample).ok();
+            (self.base, self.counted) = anchor.and_then(|index| audio.anchors[index].retuned).unwrap_or((sample, 0));
+            (self.at, self.rate) = (Some(sample), frame.rate());
         }
         let at = self.at?;
         if frame.rate() != self.rate {
@@ -243,7 +258,7 @@ impl Place {
         }
         let here = Here { at, base: self.base, offset: self.counted };
         self.counted += frame.samples() as i64;
-        let next = self.base + self.counted * i64::from(clock) / i64::from(self.rate.max(1));
+        let next = self.base + self.counted * clock / i64::from(self.rate.max(1));
         self.usual_length = next - at;
         self.at = Some(next);
         Some(here)

@@ -153,15 +153,14 @@ mod tests {
         (index as f64 * 2.0 * PI * 997.0 / f64::from(rate)).sin() as f32 * 0.5
     }
 
-    /// The tone from sample `from` on in frames of `length`, counted anew every tenth frame as the survey's anchors do.
-    fn retuned(rate: u32, from: i64, length: i64, frames: i64) -> Vec<(i64, f32)> {
+    /// The tone from sample `from` on in frames of `length`; counting began at zero, or anew at every tenth frame.
+    fn retuned(rate: u32, from: i64, length: i64, frames: i64, anew: bool) -> Vec<(i64, f32)> {
         let mut retune = Retune::new(CLOCK);
         let mut out: Vec<(i64, f32)> = Vec::new();
         let mut emit = |sounds: &[Sound], at: i64| out.extend((at..).zip(sounds[0].channels()[0].iter().copied()));
         for frame in 0..frames {
             let first = from + frame * length;
-            let anchor = first.div_euclid(length * 10) * length * 10;
-            let anchor = anchor.max(from);
+            let anchor = if anew { first.div_euclid(length * 10) * length * 10 } else { 0 };
             let base = (anchor * i64::from(CLOCK)).div_euclid(i64::from(rate));
             let sound = Sound::new(vec![(first..first + length).map(|index| tone(index, rate)).collect()]);
             retune.take(&[sound], rate, (base, first - anchor), &mut emit);
@@ -173,7 +172,7 @@ mod tests {
     #[test]
     fn a_tone_stays_a_tone_in_time() {
         for rate in [8000, 22_050, 44_100, 96_000] {
-            let out = retuned(rate, 0, 1000, 40);
+            let out = retuned(rate, 0, 1000, 40, true);
             assert!(out.iter().zip(0..).all(|((at, _), expect)| *at == expect), "{rate}: without gap");
             assert_eq!(out.len() as i64, 40_000 * i64::from(CLOCK) / i64::from(rate), "{rate}");
             // Away from the ends; counting anew rounds by up to a sample of the clock.
@@ -185,9 +184,9 @@ mod tests {
 
     #[test]
     fn where_it_began_makes_no_difference() {
-        for rate in [22_050, 44_100, 96_000] {
-            let whole = retuned(rate, 0, 1000, 60);
-            let late = retuned(rate, 20_000, 1000, 40);
+        for (rate, anew) in [22_050, 44_100, 96_000].into_iter().flat_map(|rate| [(rate, false), (rate, true)]) {
+            let whole = retuned(rate, 0, 1000, 60, anew);
+            let late = retuned(rate, 20_000, 1000, 40, anew);
             // After the filter has all it looks at.
             let settled = late[0].0 + 200;
             for (at, value) in late.iter().filter(|(at, _)| *at >= settled) {

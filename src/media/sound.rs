@@ -26,11 +26,13 @@ impl Sound {
 
     /// The samples of a decoded frame, its channels in its order; absent for a form that no decoder gives.
     pub fn decoded(frame: &Audio) -> Option<Self> {
-        let (kind, width): (Type, usize) = match frame.format() {
-            Sample::U8(kind) => (kind, 1),
-            Sample::I16(kind) => (kind, 2),
-            Sample::I32(kind) | Sample::F32(kind) => (kind, 4),
-            Sample::I64(kind) | Sample::F64(kind) => (kind, 8),
+        let (kind, width, number): (Type, usize, Number) = match frame.format() {
+            Sample::U8(kind) => (kind, 1, |bytes| (f32::from(bytes[0]) - 128.0) / 128.0),
+            Sample::I16(kind) => (kind, 2, |bytes| f32::from(i16::from_ne_bytes(exactly(bytes))) / 32_768.0),
+            Sample::I32(kind) => (kind, 4, |bytes| (f64::from(i32::from_ne_bytes(exactly(bytes))) / 2_147_483_648.0) as f32),
+            Sample::I64(kind) => (kind, 8, |bytes| (i64::from_ne_bytes(exactly(bytes)) as f64 / 9_223_372_036_854_775_808.0) as f32),
+            Sample::F32(kind) => (kind, 4, |bytes| a_number(f32::from_ne_bytes(exactly(bytes)))),
+            Sample::F64(kind) => (kind, 8, |bytes| a_number(f64::from_ne_bytes(exactly(bytes)) as f32)),
             Sample::None => return None,
         };
         // SAFETY: the frame is alive, and its layout with it.
@@ -48,9 +50,12 @@ impl Sound {
                 }
                 std::slice::from_raw_parts(start, plane_bytes)
             };
-            for (index, sample) in bytes.chunks_exact(width).enumerate() {
-                let channel = if planar { plane } else { index % count };
-                channels[channel].push(number(frame.format(), sample));
+            if planar {
+                channels[plane].extend(bytes.chunks_exact(width).map(number));
+            } else {
+                for samples in bytes.chunks_exact(width * count) {
+                    channels.iter_mut().zip(samples.chunks_exact(width)).for_each(|(channel, sample)| channel.push(number(sample)));
+                }
             }
         }
         Some(Self { channels })
@@ -99,19 +104,15 @@ impl Sound {
     }
 }
 
-/// A sample of that format, with full scale at 1. What is not a number is silence.
-fn number(format: Sample, bytes: &[u8]) -> f32 {
-    let value = match (format, bytes) {
-        (Sample::U8(_), [byte]) => (f32::from(*byte) - 128.0) / 128.0,
-        (Sample::I16(_), [a, b]) => f32::from(i16::from_ne_bytes([*a, *b])) / 32_768.0,
-        (Sample::I32(_), [a, b, c, d]) => (f64::from(i32::from_ne_bytes([*a, *b, *c, *d])) / 2_147_483_648.0) as f32,
-        (Sample::F32(_), [a, b, c, d]) => f32::from_ne_bytes([*a, *b, *c, *d]),
-        (Sample::I64(_), [a, b, c, d, e, f, g, h]) => {
-            (i64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) as f64 / 9_223_372_036_854_775_808.0) as f32
-        }
-        (Sample::F64(_), [a, b, c, d, e, f, g, h]) => f64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) as f32,
-        _ => 0.0,
-    };
+/// Reads the bytes of a sample, with full scale at 1.
+type Number = fn(&[u8]) -> f32;
+
+fn exactly<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.try_into().unwrap_or([0; N])
+}
+
+/// What is not a number is silence.
+fn a_number(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
@@ -123,7 +124,11 @@ mod tests {
 
     #[test]
     fn every_form_has_the_same_full_scale() {
-        let check = |format: Sample, bytes: &[u8], expect: f32| assert_eq!(number(format, bytes), expect, "{format:?}");
+        let check = |format: Sample, bytes: &[u8], expect: f32| {
+            let mut frame = Audio::new(format, 1, ChannelLayout::MONO);
+            frame.data_mut(0)[..bytes.len()].copy_from_slice(bytes);
+            assert_eq!(Sound::decoded(&frame).expect("sound").channels()[0], [expect], "{format:?}");
+        };
         check(Sample::U8(Type::Packed), &[0], -1.0);
         check(Sample::U8(Type::Packed), &[192], 0.5);
         check(Sample::I16(Type::Packed), &i16::MIN.to_ne_bytes(), -1.0);

@@ -24,13 +24,16 @@ pub struct AudioSurvey {
     /// Position after the last packet.
     at: Option<i64>,
     discard_end: i64,
+    /// Whether the source is a bare stream, whose demuxer makes up the times from the first packet's rate.
+    is_bare: bool,
+    /// The timestamp of the packet before.
+    last_stamp: Option<i64>,
     clock: Clock,
     /// Samples that the decoder makes before the first audible one, where the container tells them for the whole stream.
     delay: i64,
 }
 
-/// Counts samples on the stream's clock, exactly also where they come at another rate: from the last anchor on, as making
-/// segments does.
+/// Counts samples on the stream's clock, exactly also where they come at another rate.
 #[derive(Default)]
 struct Clock {
     first: Option<Form>,
@@ -41,18 +44,22 @@ struct Clock {
 }
 
 impl Clock {
-    /// Counting begins anew at `base`.
-    fn set(&mut self, base: i64) {
-        (self.base, self.counted) = (base, 0);
-    }
-
-    /// The place after `count` more samples at `rate`, of a stream whose clock has `clock`.
-    fn pass(&mut self, at: i64, count: i64, rate: i64, clock: i64) -> i64 {
-        if rate != self.rate {
+    /// A packet at `rate` begins at `at`, and follows the one before unless it `jumped`.
+    fn enter(&mut self, at: i64, rate: i64, jumped: bool) {
+        if jumped || rate != self.rate {
             (self.base, self.counted, self.rate) = (at, 0, rate);
         }
+    }
+
+    /// Where sound at another rate than `clock` goes on.
+    fn retuned(&self, clock: i64) -> Option<(i64, i64)> {
+        (self.rate != clock).then_some((self.base, self.counted))
+    }
+
+    /// The place after `count` more samples, of a stream whose clock has the rate `clock`.
+    fn pass(&mut self, count: i64, clock: i64) -> i64 {
         self.counted += count;
-        self.base + self.counted * clock / rate.max(1)
+        self.base + self.counted * clock / self.rate.max(1)
     }
 }
 
@@ -104,7 +111,16 @@ impl AudioSurvey {
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
-        Self { facts, length, at: None, discard_end: 0, clock: Clock::default(), delay: codec_delay(source, parameters) }
+        Self {
+            facts,
+            length,
+            at: None,
+            discard_end: 0,
+            last_stamp: None,
+            is_bare: is_bare(source),
+            clock: Clock::default(),
+            delay: codec_delay(source, parameters),
+        }
     }
 
     /// Notes a packet.
@@ -118,7 +134,11 @@ impl AudioSurvey {
             let samples = i128::from(ticks) * i128::from(base.num) * i128::from(rate);
             i64::try_from((samples + i128::from(base.den) / 2).div_euclid(i128::from(base.den))).unwrap_or(0)
         };
-        let stamped = packet.pts().or(packet.dts()).map(to_samples);
+        // A time that stands still is none, and where the demuxer counts by itself, ours is the better count.
+        let stamp = packet.pts().or(packet.dts());
+        let tells = self.last_stamp != stamp && !(self.is_bare && self.at.is_some());
+        let stamped = stamp.filter(|_| tells).map(to_samples);
+        self.last_stamp = stamp;
         let (start, jumped) = match (self.at, stamped) {
             (None, None) => (0, true),
             (None, Some(stamped)) => (stamped, true),
@@ -128,20 +148,20 @@ impl AudioSurvey {
             }
             (Some(at), _) => (at, false),
         };
-        let [skip, discard] = skipped_samples(packet);
+        let [skip, _] = skipped_samples(packet);
         if self.at.is_none() {
             self.facts.first_sample = start + if skip > 0 { skip } else { self.delay };
         }
-        let spaced = self.facts.anchors.last().is_none_or(|last| start - last.sample >= rate * ANCHOR_SPACING_S);
-        if let Some(pts) = packet.pts().or(packet.dts())
-            && (jumped || spaced)
-        {
-            self.facts.anchors.push(AudioAnchor { pts, position: u64::try_from(packet.position()).ok(), sample: start });
-            self.clock.set(start);
-        }
-        let (length, decoded_rate) = match &mut self.length {
-            PacketLength::Told { last, .. } => {
+        let counted = match &mut self.length {
+            PacketLength::Told { last, at_end } => {
                 let length = told_length(packet, parameters).unwrap_or_else(|| to_samples(packet.duration()));
+                if length == 0 && at_end.is_some() {
+                    // Nothing tells it after all, so decoding must.
+                    let mut decoder = at_end.take();
+                    let decoded = decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet));
+                    self.length = PacketLength::Decoded(decoder);
+                    return self.count(packet, parameters, (start, jumped), decoded);
+                }
                 if last.len() >= LAST_PACKETS {
                     last.pop_front();
                 }
@@ -150,19 +170,41 @@ impl AudioSurvey {
             }
             PacketLength::Decoded(decoder) => decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet)),
         };
+        self.count(packet, parameters, (start, jumped), counted);
+    }
+
+    /// Notes that a packet begins at `start`, having jumped there or not, and holds so many samples, at that rate if it was decoded.
+    fn count(
+        &mut self,
+        packet: &ffmpeg::Packet,
+        parameters: &ffi::AVCodecParameters,
+        (start, jumped): (i64, bool),
+        (length, decoded_rate): (i64, Option<i64>),
+    ) {
+        let rate = i64::from(self.facts.sample_rate);
+        let [_, discard] = skipped_samples(packet);
+        let (count, own_rate) = match (decoded_rate, self.form(packet, parameters)) {
+            (Some(decoded), _) => (length, decoded),
+            // What the parameters tell holds for the form of the first packet.
+            (None, Some((first, now))) => (
+                length * i64::from(now.samples) / i64::from(first.samples.max(1)),
+                rate * i64::from(now.rate) / i64::from(first.rate.max(1)),
+            ),
+            (None, None) => (length, rate),
+        };
+        self.clock.enter(start, own_rate, jumped);
+        let spaced = self.facts.anchors.last().is_none_or(|last| start - last.sample >= rate * ANCHOR_SPACING_S);
+        if let Some(pts) = packet.pts().or(packet.dts())
+            && (jumped || spaced)
+        {
+            let position = u64::try_from(packet.position()).ok();
+            self.facts.anchors.push(AudioAnchor { pts, position, sample: start, retuned: self.clock.retuned(rate) });
+        }
         // The first packet of a stream may only prepare for the second, which says itself where its sound lies.
         if self.at.is_none() && length == 0 && packet.pts().is_some() {
             return;
         }
-        let end = match (decoded_rate, self.form(packet, parameters)) {
-            (Some(decoded), _) => self.clock.pass(start, length.max(0), decoded, rate),
-            // What the parameters tell holds for the form of the first packet.
-            (None, Some((first, now))) => {
-                let samples = length.max(0) * i64::from(now.samples) / i64::from(first.samples.max(1));
-                self.clock.pass(start, samples, rate * i64::from(now.rate) / i64::from(first.rate.max(1)), rate)
-            }
-            (None, None) => self.clock.pass(start, length.max(0), rate, rate),
-        };
+        let end = self.clock.pass(count.max(0), rate);
         self.discard_end = discard;
         self.at = Some(end);
         self.facts.end_sample = self.facts.end_sample.max(end - discard);
@@ -212,6 +254,10 @@ fn cut_off_at(decoder: &mut Decoder, last: &VecDeque<(ffmpeg::Packet, i64)>) -> 
         cut_off = if damaged { cut_off.or(Some(*start)) } else { None };
     }
     cut_off.filter(|_| any_whole)
+}
+
+fn is_bare(source: &Source) -> bool {
+    matches!(source.input().format().name(), "aac" | "ac3" | "eac3" | "mp3" | "dts" | "dtshd" | "truehd")
 }
 
 /// Matroska's CodecDelay (RFC 9559 5.1.4.1.28), which the demuxer takes off the timestamps and leaves at that.

@@ -143,6 +143,8 @@ pub struct AudioAnchor {
     /// Position of the packet's first sample on the stream's own sample clock (samples at `sample_rate`; 0 is time zero of
     /// the source).
     pub sample: i64,
+    /// Where sound at another rate than that clock's goes on: the place on the clock where it began, and its own samples since.
+    pub retuned: Option<(i64, i64)>,
 }
 
 /// What a container says an audio stream is for.

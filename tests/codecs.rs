@@ -55,9 +55,9 @@ fn find(sound: &[f32], start: f64) -> Heard {
     let middle = (start * 48_000.0) as usize;
     let last = sound.len() - shape.len();
     let likest = |places: &mut dyn Iterator<Item = usize>| places.max_by(|a, b| likeness(*a).total_cmp(&likeness(*b))).expect("a place");
-    // A period is 53 samples, so the likest of every eighth place is next to the likest of all.
+    // The likest of every eighth place is within a period, which is 53 samples, of the likest of all.
     let near = likest(&mut (middle.saturating_sub(9600)..(middle + 9600).min(last)).step_by(8));
-    let best = likest(&mut (near.saturating_sub(8)..(near + 9).min(last)));
+    let best = likest(&mut (near.saturating_sub(60)..(near + 60).min(last)));
     Heard { late_ms: (best as f64 / 48_000.0 - start) * 1000.0, level: likeness(best) }
 }
 

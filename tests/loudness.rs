@@ -10,6 +10,7 @@ use headwater::worker::Worker;
 use crate::clips::{clip, ffmpeg};
 use crate::harness::{Opened, quick_policy, worker_settings};
 use crate::rendition::Rendition;
+use crate::server::{Server, Title, turn};
 
 /// The default target in hundredths of LUFS.
 const TARGET: i32 = -1800;
@@ -164,6 +165,32 @@ async fn five_one_and_stereo_are_equally_loud() {
     println!("stereo {stereo:?}, 5.1 {surround:?}");
     assert!((stereo[0] - surround[0]).abs() <= 2.0, "stereo {} LUFS, 5.1 {} LUFS", stereo[0], surround[0]);
     assert!(stereo[2] <= -1.0 && surround[2] <= -1.0, "{} and {} dBTP", stereo[2], surround[2]);
+}
+
+/// The whole way, through a server that is told so: measured before it is planned, told in the API, heard in what is served.
+#[tokio::test]
+async fn a_server_brings_titles_to_its_target() {
+    let _turn = turn().await;
+    let home = tempfile::tempdir().expect("a directory");
+    let server =
+        Server::start(&home.path().join("data"), &[("HEADWATER_AUDIO__LOUDNESS", "target"), ("HEADWATER_AUDIO__LOUDNESS_TARGET", "-20")])
+            .await;
+    let source = "aevalsrc=0.02*sin(2*PI*t*440)|0.02*sin(2*PI*t*660):s=48000:d=12";
+    let path = clip("flac", &["-f", "lavfi", "-i", source, "-c:a", "flac"]);
+    let title = server.upload("quiet.flac", std::fs::read(&path).expect("read")).await;
+    let Title(title) = server.until(title.id(), Title::is_final).await;
+    let [before, ..] = measured(&path);
+    let told = title["source"]["audio"][0]["loudness"]["integrated_lufs"].as_f64().expect("a loudness");
+    assert!((told - before).abs() < 0.2, "{told} LUFS, not {before}");
+    let gain = title["gain_db"].as_f64().expect("a gain");
+    assert!((gain - (-20.0 - told)).abs() < 0.02, "{gain} dB for {told} LUFS");
+    let codes: Vec<&str> = title["report"].as_array().expect("a report").iter().filter_map(|remark| remark["code"].as_str()).collect();
+    assert_eq!(codes, ["audio-only", "loudness-adjusted"]);
+    let tiers: Vec<&str> =
+        title["audio_renditions"].as_array().expect("renditions").iter().filter_map(|one| one["tier"].as_str()).collect();
+    assert_eq!(tiers, ["stereo", "low"]);
+    let [after, _, peak] = measured(Path::new(title["playback"]["hls"].as_str().expect("a URL")));
+    assert!((after + 20.0).abs() < 0.3 && peak < -1.0, "{after} LUFS, {peak} dBTP");
 }
 
 #[test]

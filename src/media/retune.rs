@@ -3,7 +3,9 @@
 //! Every output sample is computed from the source samples around its exact position, so it does not matter where decoding
 //! began or how the sound came in frames.
 
+use std::collections::HashMap;
 use std::f64::consts::PI;
+use std::rc::Rc;
 
 use super::sound::Sound;
 
@@ -18,7 +20,12 @@ pub struct Retune {
     runs: Vec<(i64, i64)>,
     /// The next sample of the clock to be made.
     next: i64,
+    /// The filter for each place between two samples; usual rates have few.
+    filters: HashMap<i64, Rc<[f64]>>,
 }
+
+/// Filters kept at most.
+const FILTERS_MAX: usize = 1024;
 
 /// Zero crossings of the filter on either side.
 const REACH: f64 = 24.0;
@@ -28,7 +35,7 @@ const ROUNDING: i64 = 2;
 impl Retune {
     /// For a stream whose clock counts `clock` samples a second.
     pub fn new(clock: u32) -> Self {
-        Self { clock: clock.max(1), rate: 0, kept: Vec::new(), kept_from: 0, runs: Vec::new(), next: 0 }
+        Self { clock: clock.max(1), rate: 0, kept: Vec::new(), kept_from: 0, runs: Vec::new(), next: 0, filters: HashMap::new() }
     }
 
     /// Takes a frame at `rate` that lies `offset` of its samples after the place `base` on the clock, and gives `emit` what
@@ -39,6 +46,7 @@ impl Retune {
         if !follows {
             self.finish(&mut emit);
             self.rate = rate.max(1);
+            self.filters.clear();
             self.runs = vec![(base, -offset)];
             self.next = here;
             self.kept_from = 0;
@@ -112,7 +120,8 @@ impl Retune {
             if self.kept.is_empty() || !may(position) {
                 break;
             }
-            let (from, weights) = self.weights(position);
+            let weights = self.filter(position.1);
+            let from = position.0 + 1 - self.reach();
             for (made, kept) in channels.iter_mut().zip(&self.kept) {
                 for (made, samples) in made.iter_mut().zip(kept.channels()) {
                     let at = |index: i64| usize::try_from(index).ok().and_then(|index| samples.get(index)).copied().unwrap_or(0.0);
@@ -127,11 +136,13 @@ impl Retune {
         }
     }
 
-    /// A sinc in a raised cosine, around `position`: the index of the first sample that counts, and what each counts.
-    fn weights(&self, (whole, parts): (i64, i64)) -> (i64, Vec<f64>) {
+    /// What each source sample counts, from one less than the filter's reach before on: a sinc in a raised cosine, for a place so
+    /// many parts of the clock behind a sample. What it comes to does not depend on how large the indices are.
+    fn filter(&mut self, parts: i64) -> Rc<[f64]> {
+        if let Some(known) = self.filters.get(&parts) {
+            return Rc::clone(known);
+        }
         let (band, reach) = (self.band(), self.reach());
-        let from = 1 - reach;
-        // What it comes to must not depend on how large the indices are.
         let fraction = parts as f64 / f64::from(self.clock);
         let weight = |index: i64| {
             let away = (index as f64 - fraction) * band;
@@ -139,7 +150,11 @@ impl Retune {
             let window = if away.abs() < REACH { 0.5 + 0.5 * (PI * away / REACH).cos() } else { 0.0 };
             band * sinc * window
         };
-        (whole + from, (from..from + 2 * reach).map(weight).collect())
+        let made: Rc<[f64]> = (1 - reach..1 + reach).map(weight).collect();
+        if self.filters.len() < FILTERS_MAX {
+            self.filters.insert(parts, Rc::clone(&made));
+        }
+        made
     }
 }
 

@@ -34,7 +34,7 @@ pub use plan::{
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
 pub use state::{InvalidState, TitleState};
-pub use timeline::{SegmentNumber, Timeline};
+pub use timeline::{KeyFrameSpan, SegmentNumber, Timeline};
 pub use track::{CodecHeader, InvalidTrackId, TrackId, TrackKind};
 
 /// Exact rational arithmetic over seconds, used wherever rounding could add up.

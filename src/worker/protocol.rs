@@ -65,7 +65,7 @@ pub struct MadeSegment {
     pub track: TrackId,
     /// Which segment.
     pub number: SegmentNumber,
-    /// `styp moof mdat`.
+    /// `styp` and one or two chunks of `moof mdat`.
     pub bytes: Bytes,
     /// Planned frames (video) or samples (audio) the source did not have, and that were filled in.
     pub concealed: u64,

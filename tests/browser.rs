@@ -124,7 +124,7 @@ async fn package(clip: &Path, folder: &Path) {
         let codec = cmaf::codec_string_of_init(&init).expect("a codec string");
         let sizes: Vec<u64> = segments.iter().map(|segment| segment.bytes.len() as u64).collect();
         let rates = playlist::measure(&opened.plan, track, &sizes);
-        facts.insert(track, TrackFacts { codec, peak_bps: Some(rates.peak_bps), average_bps: Some(rates.average_bps) });
+        facts.insert(track, TrackFacts { codec, peak_bps: Some(rates.peak_bps), average_bps: Some(rates.average_bps), key_frames: None });
         fs::write(directory.join(names::INIT), init).expect("written");
         fs::write(directory.join(names::MEDIA), playlist::media(&opened.plan, track).expect("a playlist")).expect("written");
         for segment in segments {

@@ -99,6 +99,8 @@ mod tests {
             remarks: vec![],
             segments_done: revision as u64,
             segments_total: 100,
+            has_poster: false,
+            has_storyboard: false,
         }
     }
 

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, Problem, Remark, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, Problem, Remark, Still, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -70,10 +70,11 @@ pub struct Playback {
     /// The multivariant playlist: the one stable URL of the title. Absent when it failed.
     #[schema(required, format = "uri")]
     hls: Option<String>,
-    /// A still picture.
+    /// A still picture, a JPEG; absent until it is made, and where there is nothing to show.
     #[schema(required, format = "uri")]
     poster: Option<String>,
-    /// Small pictures along the time.
+    /// Small pictures along the time: WebVTT whose cues name parts of JPEG sheets (`sprite-0.jpg#xywh=160,90,160,90`); absent
+    /// until they are made, and where there is nothing to show.
     #[schema(required, format = "uri")]
     storyboard: Option<String>,
 }
@@ -148,8 +149,8 @@ impl Title {
             progress: TitleProgress::new(record, live),
             playback: Playback {
                 hls: (record.state != TitleState::Failed).then(|| format!("{base}{}", multivariant_path(record.id))),
-                poster: None,
-                storyboard: None,
+                poster: record.has_poster.then(|| format!("{base}{}", still_path(record, Still::Poster))),
+                storyboard: record.has_storyboard.then(|| format!("{base}{}", still_path(record, Still::Storyboard))),
             },
             source,
             renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
@@ -238,6 +239,11 @@ fn multivariant_path(id: TitleId) -> String {
     format!("/t/{id}/main.m3u8")
 }
 
+/// Path of a still of a title's generation at the public listener.
+fn still_path(record: &TitleRecord, still: Still) -> String {
+    format!("/t/{}/{}/{still}", record.id, record.generation)
+}
+
 fn rfc_3339(unix_ms: i64) -> String {
     // Times are ours and lie within the range; the epoch stands for one that does not.
     Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
@@ -263,6 +269,8 @@ mod tests {
             remarks: vec![],
             segments_done: 3,
             segments_total: 9,
+            has_poster: state == TitleState::Ready,
+            has_storyboard: state == TitleState::Ready,
         }
     }
 
@@ -300,6 +308,9 @@ mod tests {
         assert_eq!(title["progress"], serde_json::json!({"fraction": 0.5, "segments_done": 4, "segments_total": 9, "eta_ms": 1200}));
         assert_eq!(title["playback"]["hls"], format!("http://h:1/t/{id}/main.m3u8"));
         assert!(title["playback"]["poster"].is_null());
+        let ready = json(&Title::new(&record(TitleState::Ready), Some(&planned(true)), None, "http://h:1"));
+        assert_eq!(ready["playback"]["poster"], format!("http://h:1/t/{id}/1/poster.jpg"));
+        assert_eq!(ready["playback"]["storyboard"], format!("http://h:1/t/{id}/1/storyboard.vtt"));
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
         assert_eq!(title["renditions"][0]["bandwidth"], 3_000_000);
         assert!(title["renditions"][0]["average_bandwidth"].is_null());

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::title::{CodecHeader, ContentHash, Generation, Plan, Problem, Remark, SegmentNumber, SourceFacts, TitleId, TitleState, TrackId};
+use crate::title::{
+    CodecHeader, ContentHash, Generation, KeyFrameSpan, Plan, Problem, Remark, SegmentNumber, SourceFacts, Still, TitleId, TitleState,
+    TrackId,
+};
 
 /// The source as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,10 @@ pub struct TitleRecord {
     pub segments_done: u64,
     /// Segments of the plan, all tracks together; 0 before it is planned.
     pub segments_total: u64,
+    /// Whether it has a poster.
+    pub has_poster: bool,
+    /// Whether it has a storyboard.
+    pub has_storyboard: bool,
 }
 
 /// One track of a planned title.
@@ -63,6 +70,17 @@ pub struct TrackRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackRates {
     /// Highest rate of any segment in bits a second.
+    pub peak_bps: u64,
+    /// Rate over the whole track in bits a second.
+    pub average_bps: u64,
+    /// Those of its key frames alone; absent for sound, and where a segment's key frame is not known.
+    pub key_frames: Option<KeyFrameRates>,
+}
+
+/// Measured bit rates of a track's I-frame playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFrameRates {
+    /// Highest rate in bits a second.
     pub peak_bps: u64,
     /// Rate over the whole track in bits a second.
     pub average_bps: u64,
@@ -106,6 +124,19 @@ pub struct SegmentRecord {
     pub concealed: u64,
     /// Frames or samples of the source that were left out.
     pub dropped: u64,
+    /// Where its key frame lies; absent for sound, and in rows that an earlier version wrote.
+    pub key_frame: Option<KeyFrameSpan>,
+}
+
+/// A still that is durable in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillRecord {
+    /// Which one.
+    pub still: Still,
+    /// The object that holds it.
+    pub hash: ContentHash,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// What happened to a title after some revision.

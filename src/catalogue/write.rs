@@ -183,11 +183,14 @@ impl Catalogue {
         let title = turn.load(id).await?;
         require_step(&title, TitleState::Failed)?;
         sqlx::query("DELETE FROM plans WHERE title = ?").bind(id.to_string()).execute(&mut *turn.transaction).await?;
-        sqlx::query("UPDATE titles SET state = 'failed', problem = ?, segments_done = 0, segments_total = 0 WHERE id = ?")
-            .bind(to_json("a problem", problem)?)
-            .bind(id.to_string())
-            .execute(&mut *turn.transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE titles SET state = 'failed', problem = ?, segments_done = 0, segments_total = 0, has_poster = 0, has_storyboard = 0
+             WHERE id = ?",
+        )
+        .bind(to_json("a problem", problem)?)
+        .bind(id.to_string())
+        .execute(&mut *turn.transaction)
+        .await?;
         turn.touch(id).await?;
         turn.commit(id).await
     }
@@ -245,7 +248,7 @@ impl Catalogue {
         Ok(())
     }
 
-    async fn turn(&self, now_ms: i64) -> Result<Turn<'_>> {
+    pub(super) async fn turn(&self, now_ms: i64) -> Result<Turn<'_>> {
         // A deferred transaction that reads first could not become a writer beside another process.
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let revision = sqlx::query("UPDATE counter SET revision = revision + 1 RETURNING revision")
@@ -267,15 +270,15 @@ impl Catalogue {
 }
 
 /// A transaction that writes, and the revision it makes. Dropping it changes nothing.
-struct Turn<'catalogue> {
+pub(super) struct Turn<'catalogue> {
     catalogue: &'catalogue Catalogue,
-    transaction: Transaction<'static, Sqlite>,
+    pub(super) transaction: Transaction<'static, Sqlite>,
     revision: i64,
     now_ms: i64,
 }
 
 impl Turn<'_> {
-    async fn load(&mut self, id: TitleId) -> Result<TitleRecord> {
+    pub(super) async fn load(&mut self, id: TitleId) -> Result<TitleRecord> {
         find(&mut self.transaction, id).await?.ok_or(Error::NotFound("title"))
     }
 
@@ -292,7 +295,7 @@ impl Turn<'_> {
         Ok(title)
     }
 
-    async fn touch(&mut self, id: TitleId) -> Result<()> {
+    pub(super) async fn touch(&mut self, id: TitleId) -> Result<()> {
         sqlx::query("UPDATE titles SET revision = ?, updated_at_ms = ? WHERE id = ?")
             .bind(self.revision)
             .bind(self.now_ms)
@@ -303,7 +306,7 @@ impl Turn<'_> {
     }
 
     /// Commits and returns the title as it is now.
-    async fn commit(mut self, id: TitleId) -> Result<TitleRecord> {
+    pub(super) async fn commit(mut self, id: TitleId) -> Result<TitleRecord> {
         let title = self.load(id).await?;
         self.catalogue.commit(self.transaction, self.revision).await?;
         Ok(title)
@@ -358,8 +361,8 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     }
     let planned = sqlx::query(
         "INSERT INTO segments (title, generation, track, number, hash, bytes, decode_time_ticks, duration_ticks,
-                               starts_with_key_frame, concealed, dropped)
-         SELECT title, generation, track, ?, ?, ?, ?, ?, ?, ?, ?
+                               starts_with_key_frame, concealed, dropped, key_frame_offset, key_frame_bytes)
+         SELECT title, generation, track, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
          FROM tracks JOIN plans USING (title, generation)
          WHERE title = ? AND generation = ? AND track = ? AND ? < segments_per_track",
     )
@@ -371,6 +374,8 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     .bind(segment.starts_with_key_frame)
     .bind(signed(segment.concealed)?)
     .bind(signed(segment.dropped)?)
+    .bind(segment.key_frame.map(|span| signed(span.offset_bytes)).transpose()?)
+    .bind(segment.key_frame.map(|span| signed(span.length_bytes)).transpose()?)
     .bind(title.id.to_string())
     .bind(title.generation.0)
     .bind(segment.track.to_string())
@@ -386,14 +391,19 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
 
 async fn set_rates(connection: &mut SqliteConnection, id: TitleId, generation: Generation, rates: &[(TrackId, TrackRates)]) -> Result<()> {
     for (track, rates) in rates {
-        sqlx::query("UPDATE tracks SET peak_bps = ?, average_bps = ? WHERE title = ? AND generation = ? AND track = ?")
-            .bind(signed(rates.peak_bps)?)
-            .bind(signed(rates.average_bps)?)
-            .bind(id.to_string())
-            .bind(generation.0)
-            .bind(track.to_string())
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "UPDATE tracks SET peak_bps = ?, average_bps = ?, key_frames_peak_bps = ?, key_frames_average_bps = ?
+             WHERE title = ? AND generation = ? AND track = ?",
+        )
+        .bind(signed(rates.peak_bps)?)
+        .bind(signed(rates.average_bps)?)
+        .bind(rates.key_frames.map(|rates| signed(rates.peak_bps)).transpose()?)
+        .bind(rates.key_frames.map(|rates| signed(rates.average_bps)).transpose()?)
+        .bind(id.to_string())
+        .bind(generation.0)
+        .bind(track.to_string())
+        .execute(&mut *connection)
+        .await?;
     }
     let without: i64 = sqlx::query("SELECT count(*) AS rows FROM tracks WHERE title = ? AND generation = ? AND peak_bps IS NULL")
         .bind(id.to_string())

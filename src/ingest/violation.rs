@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::catalogue::Contradiction;
 use crate::store::Key;
-use crate::title::{SegmentNumber, TitleId, TitleState, TrackId};
+use crate::title::{SegmentNumber, Still, TitleId, TitleState, TrackId};
 
 /// A part of a title that the catalogue says is in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Part {
     Init(TrackId),
     /// A media segment.
     Segment(TrackId, SegmentNumber),
+    /// The poster or a part of the storyboard.
+    Still(Still),
 }
 
 /// A broken invariant of durable state.
@@ -91,6 +93,7 @@ impl fmt::Display for Part {
             Self::Source => out.write_str("the source"),
             Self::Init(track) => write!(out, "the init segment of track {track}"),
             Self::Segment(track, number) => write!(out, "segment {number} of track {track}"),
+            Self::Still(still) => write!(out, "the still {still}"),
         }
     }
 }

@@ -4,16 +4,20 @@
 //! where it keeps less than we mean (durations as `f32`), numbers are chosen that survive it.
 
 mod durations;
+mod iframes;
 mod media;
 mod multivariant;
 pub mod names;
 mod rates;
+mod storyboard;
 #[cfg(test)]
 mod testing;
 
+pub use iframes::i_frames;
 pub use media::media;
 pub use multivariant::{TrackFacts, multivariant};
 pub use rates::{Rates, measure};
+pub use storyboard::storyboard;
 
 use crate::title::TrackId;
 
@@ -30,6 +34,9 @@ pub enum Error {
     /// A track of the plan without facts.
     #[error("nothing is known of track {0}")]
     NoFacts(TrackId),
+    /// A track's key frames are not one for each of its segments.
+    #[error("track {0} does not have one key frame for each segment")]
+    KeyFrames(TrackId),
     /// A plan without any track.
     #[error("the plan has no tracks")]
     NoTracks,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
+use crate::catalogue::{self, Catalogue, KeyFrameRates, SegmentRecord, TrackRates};
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
@@ -68,6 +68,7 @@ pub async fn keep(
             starts_with_key_frame: facts.starts_with_key_frame,
             concealed,
             dropped,
+            key_frame: facts.key_frame,
         });
     }
     catalogue.commit_segments(id, generation, &rows, now_ms).await?;
@@ -83,9 +84,14 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
         .plan
         .tracks()
         .map(|track| {
-            let sizes: Vec<u64> = ledger.iter().filter(|row| row.track == track).map(|row| row.bytes).collect();
-            let rates = playlist::measure(&planned.plan, track, &sizes);
-            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps })
+            let rows = || ledger.iter().filter(|row| row.track == track);
+            let measure = |sizes: &[u64]| playlist::measure(&planned.plan, track, sizes);
+            let rates = measure(&rows().map(|row| row.bytes).collect::<Vec<u64>>());
+            // Absent for sound, and as soon as one segment has no key frame.
+            let key_frames: Option<Vec<u64>> = rows().map(|row| row.key_frame.map(|span| span.length_bytes)).collect();
+            let key_frames = key_frames.map(|sizes| measure(&sizes));
+            let key_frames = key_frames.map(|rates| KeyFrameRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps });
+            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps, key_frames })
         })
         .collect();
     catalogue.finish(id, title.generation, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;

@@ -16,6 +16,7 @@ mod report;
 #[cfg(test)]
 pub(crate) mod sample;
 mod state;
+mod still;
 mod timeline;
 mod track;
 
@@ -34,6 +35,7 @@ pub use plan::{
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
 pub use state::{InvalidState, TitleState};
+pub use still::{Still, Storyboard, jpeg_size, poster_size};
 pub use timeline::{KeyFrameSpan, SegmentNumber, Timeline};
 pub use track::{CodecHeader, InvalidTrackId, TrackId, TrackKind};
 

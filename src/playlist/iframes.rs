@@ -65,7 +65,7 @@ mod tests {
     fn golden() {
         let plan = plan((30_000, 1001), 300, 4000);
         let expect = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-I-FRAMES-ONLY\n\
-            #EXT-X-BYTERANGE:1000@28\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4.004,\n0.m4s\n\
+            #EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-BYTERANGE:1000@28\n#EXTINF:4.004,\n0.m4s\n\
             #EXT-X-BYTERANGE:1001@28\n#EXTINF:4.004,\n1.m4s\n#EXT-X-BYTERANGE:1002@28\n#EXTINF:2.002,\n2.m4s\n#EXT-X-ENDLIST\n";
         assert_eq!(i_frames(&plan, TrackId::video(1), &spans(3)).expect("a playlist"), expect);
     }

@@ -12,6 +12,7 @@ use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
 use super::colour;
+use super::listen::listen;
 use super::pulse::Pulse;
 use super::scaler::Scaler;
 use super::source::Source;
@@ -38,6 +39,7 @@ pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::R
                 Some(engine) => engine.make(number, &tracks).map(|()| Reply::Done),
                 None => Err(failed("no plan was opened")),
             },
+            Request::Listen { stream } => listen(&file, stream, pulse).map(Reply::Heard),
         };
         pulse.reply(&answer.unwrap_or_else(|problem| Reply::Refused(or_short_of_memory(problem))))?;
     }

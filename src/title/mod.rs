@@ -10,6 +10,7 @@ mod hash;
 mod id;
 mod ladder;
 mod language;
+mod loudness;
 mod plan;
 mod problem;
 mod report;
@@ -28,6 +29,7 @@ pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
+pub use loudness::Loudness;
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
     TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
+use crate::title::{CodecHeader, Loudness, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// The descriptor under which a worker finds the source, open for reading.
 pub const SOURCE_FD: i32 = 3;
@@ -36,6 +36,11 @@ pub enum Request {
         /// Of which tracks.
         tracks: Vec<TrackId>,
     },
+    /// Measure how loud an audio stream is, all of it. Needs no plan. Answered by [`Reply::Heard`] or [`Reply::Refused`].
+    Listen {
+        /// Index of the stream in the container.
+        stream: u32,
+    },
 }
 
 /// What a worker answers.
@@ -56,6 +61,8 @@ pub enum Reply {
     Done,
     /// The request cannot be done, and why; the worker is still of use.
     Refused(Problem),
+    /// How loud the stream is.
+    Heard(Loudness),
 }
 
 /// A segment as the worker made it.

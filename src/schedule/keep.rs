@@ -30,9 +30,8 @@ pub enum Error {
     Catalogue(#[from] catalogue::Error),
 }
 
-/// Makes sure that storing segments leaves `free_min_bytes` on the file system.
-pub async fn ensure_room(store: &Store, made: &[MadeSegment], free_min_bytes: u64) -> store::Result<()> {
-    let needed_bytes: u64 = made.iter().map(|segment| segment.bytes.len() as u64).sum();
+/// Makes sure that storing `needed_bytes` leaves `free_min_bytes` on the file system.
+pub async fn ensure_room(store: &Store, needed_bytes: u64, free_min_bytes: u64) -> store::Result<()> {
     let free_bytes = store.free_bytes().await?;
     if free_bytes < free_min_bytes.saturating_add(needed_bytes) {
         let why = format!("{needed_bytes} bytes are to be stored, {free_bytes} are free, and {free_min_bytes} are to stay so");

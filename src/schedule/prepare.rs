@@ -6,12 +6,13 @@ use crate::store::{self, Key};
 use crate::title::{ContentHash, Generation, Plan, Problem, ProblemCode, TitleId, plan};
 use crate::worker::{Failure, Worker};
 
-use super::Shared;
+use super::board::Pass;
+use super::{Shared, pass};
 
 /// What came of preparing a title.
 pub enum Prepared {
     /// It has a plan; the worker has it open.
-    Planned { worker: Box<Worker>, plan: Plan, generation: Generation },
+    Planned { worker: Box<Worker>, plan: Plan, generation: Generation, passes: Vec<Pass> },
     /// It cannot become a title.
     Refused(Problem),
     /// Something went wrong that may go right next time.
@@ -74,5 +75,6 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
     let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
-    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.generation })
+    let passes = pass::needed(&title, &plan, &facts);
+    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.generation, passes })
 }

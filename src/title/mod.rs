@@ -32,7 +32,7 @@ pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
 pub use loudness::Loudness;
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
-    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,
+    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size, plan,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

@@ -7,7 +7,7 @@ mod sound;
 mod text;
 
 use picture::video_tracks;
-pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
+pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
 pub use sound::{AudioMethod, AudioTier, AudioTrack};
@@ -180,7 +180,6 @@ fn grid_origin(first_picture: Ratio, start: Ratio, frame_rate: FrameRate) -> Rat
 mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    use super::picture::display_size;
     use super::*;
     use crate::title::sample::{audio_facts, facts, policy, video_facts};
     use crate::title::{RemarkCode, StreamFacts};

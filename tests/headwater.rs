@@ -20,5 +20,6 @@ mod sandbox;
 mod segments;
 mod server;
 mod sound;
+mod stills;
 mod survey;
 mod together;

@@ -83,6 +83,8 @@ struct Tile {
     picture: Video,
     from: From,
     looks: Looks,
+    /// How the picture half a second later looks, where that was on the way.
+    later: Option<Looks>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +105,7 @@ impl Stills<'_> {
             let shown = match last {
                 // There is nothing new to be had after the last picture.
                 Some((_, before)) if before >= self.video.last_pts => None,
-                Some((before, _)) if before == key => self.small(From::Time(pts))?,
+                Some((before, _)) if before == key => self.on_the_way(pts)?,
                 _ => match self.small(From::KeyFrame(key))? {
                     // Some key frames give nothing alone.
                     None => self.small(From::Time(pts))?,
@@ -114,6 +116,18 @@ impl Stills<'_> {
             tiles.push(shown);
         }
         Ok(tiles)
+    }
+
+    /// The tile of a time between key frames, and, since the next one is decoded from here on, a look at what comes half a
+    /// second later.
+    fn on_the_way(&mut self, pts: i64) -> Result<Option<Tile>, Problem> {
+        let tile = self.small(From::Time(pts))?;
+        let later = self.small(From::Time(self.half_a_second_after(pts)))?;
+        Ok(tile.map(|tile| Tile { later: later.map(|later| later.looks), ..tile }))
+    }
+
+    fn half_a_second_after(&self, pts: i64) -> i64 {
+        pts.saturating_add(self.video.time_base.ticks_at(Ratio::new(1, 2)))
     }
 
     /// The tick of the source that is shown at a time of the title: its frame's middle, since a picture may lie off the grid.
@@ -134,7 +148,7 @@ impl Stills<'_> {
         let Some(picture) = picture else { return Ok(None) };
         let picture = self.tile.shrink(picture)?;
         let looks = Looks::of(picture.data(0), picture.stride(0), picture.width() as usize, picture.height() as usize);
-        Ok(Some(Tile { picture, from, looks }))
+        Ok(Some(Tile { picture, from, looks, later: None }))
     }
 
     fn poster(&mut self, tiles: &[Option<Tile>]) -> Result<Option<bytes::Bytes>, Problem> {
@@ -145,7 +159,7 @@ impl Stills<'_> {
         // The earlier of two that are worth the same.
         candidates.sort_by(|one, other| other.looks.worth().total_cmp(&one.looks.worth()));
         let mut chosen = candidates.first().copied();
-        for candidate in candidates.iter().take(CANDIDATES_MAX) {
+        for candidate in candidates.iter().filter(|tile| tile.looks.worth() > 0.0).take(CANDIDATES_MAX) {
             if self.is_steady(candidate)? {
                 chosen = Some(candidate);
                 break;
@@ -169,12 +183,14 @@ impl Stills<'_> {
 
     /// Whether the picture half a second later looks like it.
     fn is_steady(&mut self, tile: &Tile) -> Result<bool, Problem> {
+        if let Some(later) = &tile.later {
+            return Ok(tile.looks.is_steady(later));
+        }
         let at = match tile.from {
             From::KeyFrame(key) => self.video.key_frames.get(key).map_or(0, |key| key.pts),
             From::Time(pts) => pts,
         };
-        let half_a_second = self.video.time_base.ticks_at(Ratio::new(1, 2));
-        let later = self.small(From::Time(at.saturating_add(half_a_second)))?;
+        let later = self.small(From::Time(self.half_a_second_after(at)))?;
         Ok(later.is_some_and(|later| tile.looks.is_steady(&later.looks)))
     }
 

@@ -1,7 +1,7 @@
 //! The pass over the stills: the poster and the small pictures along the time.
 //!
-//! A tile shows the picture at its time, from a key frame's packet alone where no other tile shows that one. The poster is
-//! the tile of the first part that looks best, decoded again in its full size.
+//! A tile shows the picture at its time, from a key frame's packet alone where that is near and no other tile shows it. The
+//! poster is the tile of the first part that looks best, decoded again in its full size.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -105,7 +105,8 @@ impl Stills<'_> {
             let shown = match last {
                 // There is nothing new to be had after the last picture.
                 Some((_, before)) if before >= self.video.last_pts => None,
-                Some((before, _)) if before == key => self.on_the_way(pts)?,
+                Some((before, _)) if before == key || self.is_stale(key, pts) => self.on_the_way(pts)?,
+                None if self.is_stale(key, pts) => self.on_the_way(pts)?,
                 _ => match self.small(From::KeyFrame(key))? {
                     // Some key frames give nothing alone.
                     None => self.small(From::Time(pts))?,
@@ -116,6 +117,12 @@ impl Stills<'_> {
             tiles.push(shown);
         }
         Ok(tiles)
+    }
+
+    /// Whether a key frame is too long before a time to stand for it: by more than half the way from tile to tile.
+    fn is_stale(&self, key: usize, pts: i64) -> bool {
+        let half = self.video.time_base.ticks_at(Ratio::new(i128::from(self.board.interval_ms), 2000));
+        self.video.key_frames.get(key).is_some_and(|key| pts - key.pts > half)
     }
 
     /// The tile of a time between key frames, and, since the next one is decoded from here on, a look at what comes half a

@@ -10,6 +10,7 @@ mod commands;
 mod corpus;
 mod crash;
 mod harness;
+mod iframes;
 mod journey;
 mod outcomes;
 mod player;

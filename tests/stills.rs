@@ -262,3 +262,22 @@ async fn a_title_does_without_stills_that_cannot_be_made() {
     assert_sound(&server.data).await;
     assert!(server.stop().await.success());
 }
+
+#[tokio::test]
+async fn a_restart_makes_the_stills_that_are_missing() {
+    let data = tempfile::tempdir().expect("a directory");
+    let worker = blind(data.path());
+    let variables = [("HEADWATER_WORKER__PATH", worker.to_str().expect("UTF-8")), ("HEADWATER_WORKER__ATTEMPTS", "100")];
+    let server = Server::start(&data.path().join("data"), &variables).await;
+    let title = server.upload("clip.mp4", clip_bytes("320x180", 9)).await;
+    let all_made = |title: &Title| title.segments_done() > 0 && title.0["progress"]["segments_total"] == title.segments_done();
+    let title = server.until(title.id(), all_made).await;
+    assert_eq!(title.state(), "processing", "it waits for its stills");
+    let directory = server.data.clone();
+    server.kill();
+    let server = Server::start(&directory, &[]).await;
+    let title = server.until(title.id(), Title::is_ready).await;
+    assert!(title.0["playback"]["poster"].is_string() && title.0["playback"]["storyboard"].is_string());
+    assert_sound(&server.data).await;
+    assert!(server.stop().await.success());
+}

@@ -194,7 +194,8 @@ mod tests {
             let board = Storyboard::of(&plan).expect("a layout");
             prop_assert!((1..=TILES_MAX).contains(&board.tiles));
             prop_assert!(u64::from(board.tiles) * board.interval_ms >= board.duration_ms);
-            prop_assert!(board.tile_width % 2 == 0 && board.tile_height % 2 == 0 && board.tile_width.max(board.tile_height) <= 160);
+            prop_assert!(board.tile_width.is_multiple_of(2) && board.tile_height.is_multiple_of(2));
+            prop_assert!(board.tile_width.max(board.tile_height) <= 160);
             let mut last = None;
             for tile in 0..board.tiles {
                 let (sheet, x, y) = board.place(tile);

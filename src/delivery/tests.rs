@@ -56,7 +56,7 @@ impl Library for Fake {
 
     async fn i_frame_playlist(&self, _: TitleId, _: Generation, track: TrackId) -> Result<Document, Miss> {
         match track.index {
-            0 => Ok(Document { bytes: Bytes::from_static(b"#EXTM3U\n#EXT-X-I-FRAMES-ONLY\n"), changed_at_ms: CHANGED_AT_MS }),
+            0 => Ok(Document { bytes: Bytes::from("#EXT-X-I-FRAMES-ONLY\n".repeat(50)), changed_at_ms: CHANGED_AT_MS }),
             _ => Err(Miss::Unknown),
         }
     }
@@ -64,7 +64,7 @@ impl Library for Fake {
     async fn still(&self, _: TitleId, _: Generation, still: Still) -> Result<Document, Miss> {
         match still {
             Still::Sprite(1..) => Err(Miss::Unknown),
-            still => Ok(Document { bytes: Bytes::from(still.to_string()), changed_at_ms: CHANGED_AT_MS }),
+            still => Ok(Document { bytes: Bytes::from(still.to_string().repeat(50)), changed_at_ms: CHANGED_AT_MS }),
         }
     }
 

@@ -71,7 +71,7 @@ fn read_payload(payload: &[u8]) -> Result<Option<SpsFacts>, BadBits> {
     let Some((width, height)) = read_size(&mut bits, &chroma)? else {
         return Ok(None);
     };
-    let (sample_aspect, colour) = if bits.flag()? { read_usability(&mut bits)? } else { (None, None) };
+    let (sample_aspect, colour) = if bits.flag()? { read_signal_type(&mut bits)? } else { (None, None) };
     Ok(Some(SpsFacts {
         profile_idc,
         constraint_flags,
@@ -200,9 +200,10 @@ const SHAPES: [(u32, u32); 16] = [
 /// aspect_ratio_idc that announces a shape in numbers.
 const EXTENDED_SHAPE: u32 = 255;
 
-type Usability = (Option<(u32, u32)>, Option<Colour>);
+pub(super) type Usability = (Option<(u32, u32)>, Option<Colour>);
 
-fn read_usability(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
+/// Pixel shape and colour, with which the usability information of H.264 (E.1.1) and of HEVC (E.2.1) begins alike.
+pub(super) fn read_signal_type(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
     let mut shape = None;
     if bits.flag()? {
         shape = match bits.number(8)? {

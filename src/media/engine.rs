@@ -4,19 +4,19 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
+use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf;
-use headwater::title::{CodecHeader, ColourFacts, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind};
+use headwater::title::{CodecHeader, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoTrack};
 use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
 
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
-use super::colour;
 use super::pulse::Pulse;
-use super::scaler::Scaler;
+use super::scaler::{Cubes, Scaler};
 use super::source::Source;
 use super::survey::survey;
-use super::video_encoder::VideoEncoder;
+use super::video_encoder::{VideoEncoder, encoder_format};
 use super::video_lane::{Shown, VideoLane};
 
 /// Answers requests until there are no more.
@@ -50,28 +50,26 @@ struct Engine {
     facts: SourceFacts,
     plan: Plan,
     headers: Vec<(TrackId, CodecHeader)>,
-    colour: Option<ColourFacts>,
     video: Option<VideoLane>,
     scaler: Option<Scaler>,
+    cubes: Cubes,
     audio: Vec<(TrackId, AudioLane)>,
     pulse: Pulse,
 }
 
 impl Engine {
     fn open(file: Arc<File>, facts: SourceFacts, plan: Plan, pulse: Pulse) -> Result<Self, Problem> {
-        let colour = plan.video_stream.and_then(|stream| facts.video(stream)).map(colour::output);
+        let picture = plan.video_stream.and_then(|stream| facts.video(stream));
         let mut headers = Vec::new();
         for id in plan.tracks() {
-            let header = match (id.kind, colour) {
-                (TrackKind::Video, Some(colour)) => {
-                    VideoEncoder::open(&plan.video[usize::from(id.index)], plan.timeline.frame_rate(), colour)?.header()?
-                }
+            let header = match (id.kind, picture) {
+                (TrackKind::Video, Some(video)) => VideoEncoder::open(&plan.video[usize::from(id.index)], &plan, video)?.header()?,
                 (TrackKind::Video, None) => return Err(failed("the plan's video stream is not in the source")),
                 (TrackKind::Audio | TrackKind::Text, _) => audio_encoder::header(&plan.audio[usize::from(id.index)])?,
             };
             headers.push((id, header));
         }
-        Ok(Self { file, facts, plan, headers, colour, video: None, scaler: None, audio: Vec::new(), pulse })
+        Ok(Self { file, facts, plan, headers, video: None, scaler: None, cubes: Cubes::default(), audio: Vec::new(), pulse })
     }
 
     fn make(&mut self, number: SegmentNumber, tracks: &[TrackId]) -> Result<(), Problem> {
@@ -115,15 +113,13 @@ impl Engine {
     }
 
     fn encode_video(&mut self, frames: std::ops::Range<u64>, wanted: &[usize]) -> Result<(Vec<VideoEncoder>, u64), Problem> {
-        let Self { plan, facts, colour, scaler, video: Some(lane), headers, pulse, .. } = self else {
+        let Self { plan, facts, scaler, cubes, video: Some(lane), headers, pulse, .. } = self else {
             return Err(failed("there is no picture"));
         };
-        let (Some(colour), Some(video)) = (*colour, plan.video_stream.and_then(|stream| facts.video(stream))) else {
-            return Err(failed("there is no picture"));
-        };
+        let Some(video) = plan.video_stream.and_then(|stream| facts.video(stream)) else { return Err(failed("there is no picture")) };
         let mut encoders = Vec::with_capacity(wanted.len());
         for index in wanted {
-            let encoder = VideoEncoder::open(&plan.video[*index], plan.timeline.frame_rate(), colour)?;
+            let encoder = VideoEncoder::open(&plan.video[*index], plan, video)?;
             let track = TrackId::video(*index as u8);
             if headers.iter().all(|(id, header)| *id != track || Some(header) != encoder.header().ok().as_ref()) {
                 return Err(failed("the encoder changed its parameter sets"));
@@ -136,7 +132,7 @@ impl Engine {
             let missing = match lane.show(slot) {
                 Shown::New { picture, missing } => {
                     if !scaler.as_ref().is_some_and(|scaler| scaler.fits(picture, wanted)) {
-                        *scaler = Some(Scaler::new(picture, video, plan, wanted).map_err(failed)?);
+                        *scaler = Some(Scaler::new(picture, video, plan, wanted, cubes).map_err(failed)?);
                     }
                     let Some(scaler) = scaler else { return Err(failed("no scaler")) };
                     pictures = scaler.scale(picture).map_err(failed)?;
@@ -144,7 +140,7 @@ impl Engine {
                 }
                 Shown::Again { missing } => missing,
                 Shown::Nothing => {
-                    pictures = wanted.iter().map(|index| black(plan.video[*index].width, plan.video[*index].height)).collect();
+                    pictures = wanted.iter().map(|index| black(&plan.video[*index])).collect();
                     true
                 }
             };
@@ -207,11 +203,18 @@ fn or_short_of_memory(problem: Problem) -> Problem {
     if short { failed(ffmpeg_next::Error::Other { errno: libc::ENOMEM }) } else { problem }
 }
 
-/// A black picture in limited range.
-fn black(width: u32, height: u32) -> Video {
-    let mut picture = Video::new(ffmpeg_next::format::Pixel::YUV420P, width, height);
-    for (plane, value) in [(0, 16), (1, 128), (2, 128)] {
-        picture.data_mut(plane).fill(value);
+/// A black picture in the form that the track's encoder takes.
+fn black(track: &VideoTrack) -> Video {
+    let format = encoder_format(track);
+    let mut picture = Video::new(format, track.width, track.height);
+    for (plane, value) in [(0, 16_u16), (1, 128), (2, 128)] {
+        match format {
+            Pixel::YUV420P10LE => {
+                let code = (value << 2).to_le_bytes();
+                picture.data_mut(plane).chunks_exact_mut(2).for_each(|place| place.copy_from_slice(&code));
+            }
+            _ => picture.data_mut(plane).fill(value as u8),
+        }
     }
     picture
 }

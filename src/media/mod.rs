@@ -4,19 +4,25 @@
 
 mod audio_encoder;
 mod audio_lane;
-mod colour;
+mod cube;
 mod decoder;
 mod engine;
+mod light;
 mod pulse;
 mod reference;
 mod resample;
 mod scaler;
+mod shape;
+mod size_watch;
 mod sniff;
 mod source;
 mod stream_facts;
 mod survey;
 mod survey_audio;
 mod survey_video;
+#[cfg(test)]
+mod testing;
+mod tone;
 mod video_encoder;
 mod video_lane;
 

@@ -2,9 +2,13 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
+use ffmpeg_next::frame::Video;
+use headwater::title::colour::UNSPECIFIED;
 use headwater::title::{KeyFrame, VideoFacts};
 
-use super::stream_facts;
+use super::shape::Shape;
+use super::size_watch::SizeWatch;
+use super::{light, stream_facts};
 
 /// What the packets of a video stream have told so far.
 pub struct VideoSurvey {
@@ -14,6 +18,7 @@ pub struct VideoSurvey {
     last_duration: Option<i64>,
     key_seen: bool,
     key_spacing: i64,
+    sizes: SizeWatch,
 }
 
 /// Key frames are kept this far apart in seconds; nearer ones save nothing when seeking.
@@ -36,6 +41,9 @@ impl VideoSurvey {
             pixel_format,
             bit_depth,
             colour: stream_facts::colour(parameters),
+            light: light::of_stream(stream),
+            coded_aspect: (0, 1),
+            size_change_count: 0,
             field_order: stream_facts::field_order(parameters),
             time_base,
             first_pts: 0,
@@ -51,13 +59,36 @@ impl VideoSurvey {
             undecodable_lead_count: 0,
         };
         let key_spacing = (KEY_SPACING_S * f64::from(time_base.den) / f64::from(time_base.num)) as i64;
-        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing }
+        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing, sizes: SizeWatch::begin(stream) }
+    }
+
+    /// Notes what the first picture that came out of the decoder says of itself, which counts for more than the header.
+    pub fn look_at(&mut self, picture: &Video) {
+        let shape = Shape::of(picture);
+        let facts = &mut self.facts;
+        facts.coded_aspect = shape.aspect;
+        facts.colour.full_range = shape.colour.full_range.or(facts.colour.full_range);
+        let told = |own: u8, fact: &mut u8| {
+            if own != UNSPECIFIED {
+                *fact = own;
+            }
+        };
+        told(shape.colour.primaries, &mut facts.colour.primaries);
+        told(shape.colour.transfer, &mut facts.colour.transfer);
+        told(shape.colour.matrix, &mut facts.colour.matrix);
+        if let Some(name) = shape.format_name() {
+            (facts.pixel_format, facts.bit_depth) = (name, shape.bit_depth());
+        }
+        let light = light::of_picture(picture);
+        facts.light.mastering = facts.light.mastering.or(light.mastering);
+        facts.light.content = facts.light.content.or(light.content);
     }
 
     /// Notes a packet.
     pub fn take(&mut self, packet: &ffmpeg::Packet) {
         let Some(pts) = packet.pts().or(packet.dts()) else { return };
         if packet.is_key() {
+            self.sizes.take(packet);
             self.key_seen = true;
             let far = self.facts.key_frames.last().is_none_or(|last| pts - last.pts >= self.key_spacing);
             if far {
@@ -82,6 +113,7 @@ impl VideoSurvey {
         let facts = &mut self.facts;
         facts.stream = stream;
         facts.codec = codec;
+        facts.size_change_count = self.sizes.change_count();
         self.times.sort_unstable();
         self.times.dedup();
         let (Some(&first), Some(&last)) = (self.times.first(), self.times.last()) else { return self.facts };

@@ -3,6 +3,7 @@
 //! Everything here is data and arithmetic. Nothing here reads a clock, a file, an environment variable or a random
 //! number; time and randomness come in as arguments.
 
+pub mod colour;
 mod facts;
 mod findings;
 mod frame_rate;
@@ -20,7 +21,7 @@ mod timeline;
 mod track;
 
 pub use facts::{
-    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
+    AudioAnchor, AudioFacts, ColourFacts, ContentLight, FieldOrder, KeyFrame, LightFacts, MasteringDisplay, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
     TimeBase, VideoFacts,
 };
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};

@@ -1,7 +1,7 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, LightFacts, Orientation,
     Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
     VideoTrack,
 };
@@ -18,6 +18,7 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
             video_track("540p", 960, 540, 1_800_000),
             video_track("240p", 426, 240, 450_000),
         ],
+        light: LightFacts::default(),
         audio: vec![audio_track("German", Some("de"), true)],
         gain_hundredths_db: 0,
         text: Vec::new(),
@@ -65,7 +66,10 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         orientation: Orientation::default(),
         pixel_format: "yuv420p".into(),
         bit_depth: 8,
-        colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
+        colour: ColourFacts { full_range: Some(false), primaries: 1, transfer: 1, matrix: 1 },
+        light: LightFacts::default(),
+        coded_aspect: (1, 1),
+        size_change_count: 0,
         field_order: FieldOrder::Progressive,
         time_base: TimeBase { num: 1, den },
         first_pts: 0,

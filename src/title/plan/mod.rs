@@ -14,7 +14,7 @@ pub use sound::{AudioMethod, AudioTier, AudioTrack};
 pub use text::{TextKind, TextOrigin, TextTrack};
 
 use super::{
-    AudioFacts, FrameRate, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline, TrackId,
+    AudioFacts, FrameRate, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline, TrackId,
     TrackKind, VideoFacts, choose_frame_rate, findings,
 };
 
@@ -55,6 +55,8 @@ pub struct Plan {
     pub orientation: Orientation,
     /// Video renditions, largest first; all from one stream.
     pub video: Vec<VideoTrack>,
+    /// How bright the source says it is, for the renditions that keep its range.
+    pub light: LightFacts,
     /// Audio renditions, the default one first.
     pub audio: Vec<AudioTrack>,
     /// Gain of all sound in hundredths of a decibel; 0 leaves it as it is.
@@ -140,6 +142,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
         video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
+        light: picture.map(|video| video.light).unwrap_or_default(),
         audio: audio_tracks(&sounds, policy),
         gain_hundredths_db: 0,
         text: Vec::new(),

@@ -16,6 +16,7 @@ pub fn worker_settings() -> Settings {
     Settings {
         program: env!("CARGO_BIN_EXE_headwater-worker").into(),
         memory_max_bytes: 4 << 30,
+        encoder_threads: false,
         stall: Duration::from_secs(60),
         survey_deadline: Duration::from_secs(120),
     }
@@ -27,6 +28,7 @@ pub fn policy() -> PlanPolicy {
         segment_ms: 4000,
         frame_rate_max: 60,
         ladder: Ladder::parse(include_str!("../config/ladders/default.toml")).expect("the shipped ladder"),
+        hdr: false,
         preset: "ultrafast".into(),
         audio_bps: 128_000,
         duration_max_ms: 86_400_000,

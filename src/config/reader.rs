@@ -78,6 +78,19 @@ impl Reader {
         })
     }
 
+    /// `true` or `false`.
+    pub(super) fn switch(&mut self, key: &'static str) -> Option<bool> {
+        self.take(key, |raw| {
+            let expected = "expected true or false".to_owned();
+            let value = match raw {
+                Raw::Typed(toml::Value::Boolean(value)) => *value,
+                Raw::Typed(_) => return Err(expected),
+                Raw::Text(text) => text.parse().map_err(|_| expected)?,
+            };
+            Ok((value, value.into()))
+        })
+    }
+
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.take(key, |raw| {
             let text = as_text(raw)?;

@@ -134,11 +134,13 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
     let pixels_max = reader.integer("video.pixels_max", 1024..=16_384_i64 * 16_384);
     let duration_max = reader.duration("video.duration_max", SECOND..=DAY * 30);
     let ladder = ladder(reader);
+    let hdr = reader.switch("ladder.hdr");
     let bitrate_kbps = reader.integer("audio.bitrate_kbps", 32..=320_u32);
     Some(PlanPolicy {
         segment_ms: segment_length?.as_millis() as u32,
         frame_rate_max: frame_rate_max?,
         ladder: ladder?,
+        hdr: hdr?,
         preset: preset?.to_owned(),
         audio_bps: bitrate_kbps? * 1000,
         duration_max_ms: duration_max?.as_millis() as u64,

@@ -13,7 +13,7 @@ use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
 use super::pulse::Pulse;
-use super::scaler::{Cubes, Scaler};
+use super::scaler::{Recolours, Scaler};
 use super::source::Source;
 use super::survey::survey;
 use super::video_encoder::{VideoEncoder, encoder_format};
@@ -52,7 +52,7 @@ struct Engine {
     headers: Vec<(TrackId, CodecHeader)>,
     video: Option<VideoLane>,
     scaler: Option<Scaler>,
-    cubes: Cubes,
+    recolours: Recolours,
     audio: Vec<(TrackId, AudioLane)>,
     pulse: Pulse,
 }
@@ -69,7 +69,7 @@ impl Engine {
             };
             headers.push((id, header));
         }
-        Ok(Self { file, facts, plan, headers, video: None, scaler: None, cubes: Cubes::default(), audio: Vec::new(), pulse })
+        Ok(Self { file, facts, plan, headers, video: None, scaler: None, recolours: Recolours::default(), audio: Vec::new(), pulse })
     }
 
     fn make(&mut self, number: SegmentNumber, tracks: &[TrackId]) -> Result<(), Problem> {
@@ -113,7 +113,7 @@ impl Engine {
     }
 
     fn encode_video(&mut self, frames: std::ops::Range<u64>, wanted: &[usize]) -> Result<(Vec<VideoEncoder>, u64), Problem> {
-        let Self { plan, facts, scaler, cubes, video: Some(lane), headers, pulse, .. } = self else {
+        let Self { plan, facts, scaler, recolours, video: Some(lane), headers, pulse, .. } = self else {
             return Err(failed("there is no picture"));
         };
         let Some(video) = plan.video_stream.and_then(|stream| facts.video(stream)) else { return Err(failed("there is no picture")) };
@@ -132,7 +132,7 @@ impl Engine {
             let missing = match lane.show(slot) {
                 Shown::New { picture, missing } => {
                     if !scaler.as_ref().is_some_and(|scaler| scaler.fits(picture, wanted)) {
-                        *scaler = Some(Scaler::new(picture, video, plan, wanted, cubes).map_err(failed)?);
+                        *scaler = Some(Scaler::new(picture, video, plan, wanted, recolours).map_err(failed)?);
                     }
                     let Some(scaler) = scaler else { return Err(failed("no scaler")) };
                     pictures = scaler.scale(picture).map_err(failed)?;

@@ -4,11 +4,11 @@
 
 mod audio_encoder;
 mod audio_lane;
-mod cube;
 mod decoder;
 mod engine;
 mod light;
 mod pulse;
+mod recolour;
 mod reference;
 mod resample;
 mod scaler;

@@ -9,7 +9,7 @@ use ffmpeg_next::filter::Graph;
 use ffmpeg_next::frame::Video;
 use headwater::title::{ColourFacts, LightFacts, Orientation, Plan, VideoFacts, VideoRange};
 
-use super::cube::{self, Cube};
+use super::recolour::{self, Recolour};
 use super::reference::refer;
 use super::shape::{Shape, Siting};
 use super::tone::Conversion;
@@ -18,38 +18,38 @@ use super::tone::Conversion;
 pub struct Scaler {
     graph: Graph,
     /// Where the colours need more than the filters do: how they are converted, and the way from there to the rungs.
-    converted: Option<(Rc<Cube>, Graph)>,
+    converted: Option<(Rc<Recolour>, Graph)>,
     wanted: Vec<usize>,
     /// Those of the wanted that are of standard dynamic range.
     standard: Vec<usize>,
     shape: Shape,
 }
 
-/// Conversions that were sampled before, for sampling takes as long as scaling some pictures.
+/// Conversions that were sampled before, for sampling takes as long as scaling a picture.
 #[derive(Default)]
-pub struct Cubes(Vec<(ColourFacts, ColourFacts, Rc<Cube>)>);
+pub struct Recolours(Vec<(ColourFacts, ColourFacts, Rc<Recolour>)>);
 
 /// Conversions kept; sources that change their colours more often than this sample them again.
-const CUBES_MAX: usize = 4;
+const RECOLOURS_MAX: usize = 4;
 
-impl Cubes {
-    fn get(&mut self, from: ColourFacts, to: ColourFacts, light: &LightFacts) -> Rc<Cube> {
-        if let Some((.., cube)) = self.0.iter().find(|known| (known.0, known.1) == (from, to)) {
-            return Rc::clone(cube);
+impl Recolours {
+    fn get(&mut self, from: ColourFacts, to: ColourFacts, light: &LightFacts) -> Rc<Recolour> {
+        if let Some((.., recolour)) = self.0.iter().find(|known| (known.0, known.1) == (from, to)) {
+            return Rc::clone(recolour);
         }
-        let cube = Rc::new(Cube::new(&Conversion::new(from, to, light)));
-        if self.0.len() >= CUBES_MAX {
+        let recolour = Rc::new(Recolour::new(&Conversion::new(from, to, light)));
+        if self.0.len() >= RECOLOURS_MAX {
             self.0.remove(0);
         }
-        self.0.push((from, to, Rc::clone(&cube)));
-        cube
+        self.0.push((from, to, Rc::clone(&recolour)));
+        recolour
     }
 }
 
 impl Scaler {
     /// Prepares the way for pictures like `frame`. `wanted` are indices into the plan's video tracks, rising; each is scaled
     /// from the one above it whether or not that one is wanted, so the outcome does not depend on who asks.
-    pub fn new(frame: &Video, video: &VideoFacts, plan: &Plan, wanted: &[usize], cubes: &mut Cubes) -> Result<Self, ffmpeg::Error> {
+    pub fn new(frame: &Video, video: &VideoFacts, plan: &Plan, wanted: &[usize], recolours: &mut Recolours) -> Result<Self, ffmpeg::Error> {
         let shape = Shape::of(frame);
         let meant = shape.meant_colour(video);
         let of_range = |standard: bool| -> Rungs {
@@ -58,17 +58,17 @@ impl Scaler {
         };
         let (standard, high) = (of_range(true), of_range(false));
         let target = video.standard_colour();
-        let needs_cube = !standard.wanted.is_empty() && meant.standard() != Some(target);
+        let recoloured = !standard.wanted.is_empty() && meant.standard() != Some(target);
         let mut spec = String::from("[in]");
         spec += &over_black(&shape);
         let both = !standard.wanted.is_empty() && !high.wanted.is_empty();
         spec += if both { "split=2[standard][high];" } else { "null" };
         let mut sinks = Vec::new();
-        for (rungs, label, needs_cube) in [(&standard, "[standard]", needs_cube), (&high, "[high]", false)] {
+        for (rungs, label, recoloured) in [(&standard, "[standard]", recoloured), (&high, "[high]", false)] {
             let Some(top) = rungs.top() else { continue };
             spec += if both { label } else { "," };
-            spec += &fitted(&shape, meant, video, plan, top, if needs_cube { FORM_NAME } else { rungs.form() });
-            if needs_cube {
+            spec += &fitted(&shape, meant, video, plan, top, if recoloured { FORM_NAME } else { rungs.form() });
+            if recoloured {
                 spec += "[form];";
                 sinks.push("form".to_owned());
             } else {
@@ -77,14 +77,14 @@ impl Scaler {
             }
         }
         let graph = graph(&shape, &spec, &sinks)?;
-        let converted = if needs_cube {
-            let cube = cubes.get(ColourFacts { full_range: Some(false), ..meant }, target, &video.light);
+        let converted = if recoloured {
+            let recolour = recolours.get(ColourFacts { full_range: Some(false), ..meant }, target, &video.light);
             let top = standard.top().ok_or(ffmpeg::Error::InvalidData)?;
             let (width, height) = (plan.video[top].width, plan.video[top].height);
-            let shape = Shape { width, height, format: ffi::AVPixelFormat::from(cube::FORM) as i32, ..shape };
+            let shape = Shape { width, height, format: ffi::AVPixelFormat::from(recolour::FORM) as i32, ..shape };
             let spec = format!("[in]scale=flags={FLAGS}:{LEFT_OUT},format={},setsar=1{}", standard.form(), standard.cascade());
             let sinks: Vec<String> = standard.wanted.iter().map(|index| sink_name(*index)).collect();
-            Some((cube, self::graph(&shape, &spec, &sinks)?))
+            Some((recolour, self::graph(&shape, &spec, &sinks)?))
         } else {
             None
         };
@@ -104,9 +104,9 @@ impl Scaler {
         // Picture types of the source must not steer the encoders.
         shared.set_kind(ffmpeg::picture::Type::None);
         push(&mut self.graph, shared)?;
-        if let Some((cube, graph)) = &mut self.converted {
+        if let Some((recolour, graph)) = &mut self.converted {
             let picture = pull(&mut self.graph, "form")?;
-            push(graph, cube.convert(&picture)?)?;
+            push(graph, recolour.convert(&picture)?)?;
         }
         let mut pictures = Vec::with_capacity(self.wanted.len());
         for index in &self.wanted {
@@ -123,7 +123,7 @@ impl Scaler {
 
 /// How FFmpeg's scaler works: exact, so that every processor gives the same.
 const FLAGS: &str = "bicubic+accurate_rnd+bitexact";
-/// The name of [`cube::FORM`].
+/// The name of [`recolour::FORM`].
 const FORM_NAME: &str = "yuv444p10le";
 /// Chroma of the rungs lies where players expect it, level with the left sample.
 const LEFT_OUT: &str = "out_h_chr_pos=0:out_v_chr_pos=128";

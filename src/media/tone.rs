@@ -6,14 +6,15 @@
 //! which leaves everything up to half of reference white as it is (with a peak of 1000 cd/m²: up to 91), shows reference
 //! white at 90 % of the signal, and reaches 100 % at the source's peak. The curve is applied to the largest of red, green and
 //! blue and all three follow in proportion, so hues stay and grey stays grey. What then lies outside the gamut of BT.709
-//! loses saturation at equal luminance until it is inside.
+//! is cut off at its edge, as BT.2407 (annex 2) has it: colours inside are exact, and none inside moves for one outside.
 
 use headwater::title::{ColourFacts, LightFacts, VideoRange};
 
 /// A 10-bit limited-range picture element: Y', Cb, Cr as codes.
 pub type Codes = [f64; 3];
 
-type Vector = [f64; 3];
+/// Red, green and blue.
+pub type Vector = [f64; 3];
 type Matrix = [Vector; 3];
 
 /// Luminance of reference white in cd/m² (BT.2408 2.1), which is white on a standard display.
@@ -31,8 +32,6 @@ pub struct Conversion {
     luma_from: (f64, f64),
     luma_to: (f64, f64),
     gamut: Matrix,
-    /// Luminance of the target's red, green and blue.
-    weights: Vector,
     peak_nits: f64,
 }
 
@@ -40,35 +39,17 @@ impl Conversion {
     /// The way from `from` to `to`, a standard description; both without unspecified code points. `light` tells how bright
     /// a PQ source becomes.
     pub fn new(from: ColourFacts, to: ColourFacts, light: &LightFacts) -> Self {
-        let target = to_xyz(to.primaries);
         Self {
             from,
             luma_from: luma_weights(from.matrix),
             luma_to: luma_weights(to.matrix),
-            gamut: product(&inverse(&target), &product(&adaptation(from.primaries, to.primaries), &to_xyz(from.primaries))),
-            weights: target[1],
+            gamut: product(&inverse(&to_xyz(to.primaries)), &product(&adaptation(from.primaries, to.primaries), &to_xyz(from.primaries))),
             peak_nits: peak_nits(from, light),
         }
     }
 
-    /// The colour of those codes, in the codes of the target.
-    pub fn convert(&self, codes: Codes) -> Codes {
-        let signal = self.signal(codes);
-        let light = match self.from.range() {
-            VideoRange::Pq => tone_mapped(signal.map(|value| pq_to_nits(value)), self.peak_nits),
-            VideoRange::Hlg => tone_mapped(hlg_to_nits(signal), self.peak_nits),
-            VideoRange::Sdr => signal.map(|value| self.standard_light(value)),
-        };
-        let inside = into_gamut(times(&self.gamut, light), &self.weights);
-        let [red, green, blue] = inside.map(|value| value.powf(1.0 / DISPLAY_GAMMA));
-        let (of_red, of_blue) = self.luma_to;
-        let luma = of_red * red + (1.0 - of_red - of_blue) * green + of_blue * blue;
-        let (cb, cr) = ((blue - luma) / (2.0 * (1.0 - of_blue)), (red - luma) / (2.0 * (1.0 - of_red)));
-        [64.0 + 876.0 * luma, 512.0 + 896.0 * cb, 512.0 + 896.0 * cr]
-    }
-
-    /// The non-linear red, green and blue that the codes stand for.
-    fn signal(&self, [luma, cb, cr]: Codes) -> Vector {
+    /// The non-linear red, green and blue that the codes stand for; a linear function of them.
+    pub fn signal(&self, [luma, cb, cr]: Codes) -> Vector {
         let (luma, cb, cr) = ((luma - 64.0) / 876.0, (cb - 512.0) / 896.0, (cr - 512.0) / 896.0);
         if self.from.matrix == YCGCO {
             return [luma - cb + cr, luma + cb, luma - cb - cr];
@@ -79,14 +60,79 @@ impl Conversion {
         [red, (luma - of_red * red - of_blue * blue) / (1.0 - of_red - of_blue), blue]
     }
 
-    fn standard_light(&self, value: f64) -> f64 {
+    /// The light that one of the three stands for, in units of reference white; of HLG, the light of the scene.
+    pub fn light(&self, value: f64) -> f64 {
         let value = value.max(0.0);
-        match self.from.transfer {
-            LINEAR => value,
-            DCI => value.powf(2.6) * 52.37 / 48.0,
-            _ => value.powf(DISPLAY_GAMMA),
+        match self.from.range() {
+            VideoRange::Pq => pq_to_nits(value) / REFERENCE_WHITE_NITS,
+            VideoRange::Hlg => hlg_to_scene(value),
+            VideoRange::Sdr => match self.from.transfer {
+                LINEAR => value,
+                DCI => value.powf(2.6) * 52.37 / 48.0,
+                _ => value.powf(DISPLAY_GAMMA),
+            },
         }
     }
+
+    /// What light of a scene is multiplied with for the display, by its luminance; absent when [`Conversion::light`] gives the
+    /// display's already.
+    pub fn system_gain(&self) -> Option<impl Fn(f64) -> f64> {
+        // Gamma 1.2 at 1000 cd/m² (BT.2100 table 5).
+        let gain = |luminance: f64| if luminance > 0.0 { USUAL_PEAK_NITS / REFERENCE_WHITE_NITS * luminance.powf(0.2) } else { 0.0 };
+        (self.from.range() == VideoRange::Hlg).then_some(gain)
+    }
+
+    /// What light is multiplied with to come under reference white, by the largest of red, green and blue; absent for what is
+    /// under it already.
+    pub fn roll_off(&self) -> Option<impl Fn(f64) -> f64> {
+        let peak_nits = self.peak_nits;
+        let gain = move |largest: f64| {
+            let nits = largest * REFERENCE_WHITE_NITS;
+            if nits > 0.0 { rolled_off(nits, peak_nits) / nits } else { 1.0 }
+        };
+        (self.from.range() != VideoRange::Sdr).then_some(gain)
+    }
+
+    /// From light in the source's primaries to light in the target's.
+    pub fn gamut(&self) -> &Matrix {
+        &self.gamut
+    }
+
+    /// The signal that stands for light, of the target.
+    pub fn encoded(light: f64) -> f64 {
+        light.clamp(0.0, 1.0).powf(1.0 / DISPLAY_GAMMA)
+    }
+
+    /// The codes that stand for a signal of red, green and blue, of the target; a linear function of it.
+    pub fn codes(&self, [red, green, blue]: Vector) -> Codes {
+        let (of_red, of_blue) = self.luma_to;
+        let luma = of_red * red + (1.0 - of_red - of_blue) * green + of_blue * blue;
+        let (cb, cr) = ((blue - luma) / (2.0 * (1.0 - of_blue)), (red - luma) / (2.0 * (1.0 - of_red)));
+        [64.0 + 876.0 * luma, 512.0 + 896.0 * cb, 512.0 + 896.0 * cr]
+    }
+
+    /// The colour of those codes, in the codes of the target.
+    #[cfg(test)]
+    pub fn convert(&self, codes: Codes) -> Codes {
+        let mut light = self.signal(codes).map(|value| self.light(value));
+        if let Some(gain) = self.system_gain() {
+            let gain = gain(luminance(light));
+            light = light.map(|value| value * gain);
+        }
+        if let Some(gain) = self.roll_off() {
+            let gain = gain(light.into_iter().fold(0.0, f64::max));
+            light = light.map(|value| value * gain);
+        }
+        self.codes(times(&self.gamut, light).map(Self::encoded))
+    }
+}
+
+/// Weights of red, green and blue in the luminance of BT.2020.
+pub const LUMINANCE: Vector = [0.2627, 0.6780, 0.0593];
+
+#[cfg(test)]
+fn luminance(light: Vector) -> f64 {
+    light.iter().zip(LUMINANCE).map(|(value, weight)| value * weight).sum()
 }
 
 /// Matrix of luma, green and orange differences.
@@ -137,28 +183,12 @@ pub fn nits_to_pq(nits: f64) -> f64 {
     ((PQ_C1 + PQ_C2 * power) / (1.0 + PQ_C3 * power)).powf(PQ_M2)
 }
 
-/// The EOTF of BT.2100 table 5, HLG, on a display of 1000 cd/m² with a black of zero.
-fn hlg_to_nits(signal: Vector) -> Vector {
+/// The inverse OETF of BT.2100 table 5, HLG: the light of the scene.
+fn hlg_to_scene(value: f64) -> f64 {
     const A: f64 = 0.178_832_77;
     const B: f64 = 1.0 - 4.0 * A;
     let c = 0.5 - A * (4.0 * A).ln();
-    let scene = signal.map(|value| match value.max(0.0) {
-        value if value <= 0.5 => value * value / 3.0,
-        value => (((value - c) / A).exp() + B) / 12.0,
-    });
-    let luminance = 0.2627 * scene[0] + 0.6780 * scene[1] + 0.0593 * scene[2];
-    let gain = if luminance > 0.0 { USUAL_PEAK_NITS * luminance.powf(0.2) } else { 0.0 };
-    scene.map(|value| value * gain)
-}
-
-/// Brings light in cd/m² under reference white, in units of which it is returned.
-fn tone_mapped(nits: Vector, peak_nits: f64) -> Vector {
-    let largest = nits.iter().copied().fold(0.0, f64::max);
-    if largest <= 0.0 {
-        return [0.0; 3];
-    }
-    let gain = rolled_off(largest, peak_nits) / largest / REFERENCE_WHITE_NITS;
-    nits.map(|value| value * gain)
+    if value <= 0.5 { value * value / 3.0 } else { (((value - c) / A).exp() + B) / 12.0 }
 }
 
 /// The EETF of BT.2390 5.4.1 from a black of zero and `peak_nits` to a black of zero and reference white.
@@ -177,23 +207,6 @@ fn rolled_off(nits: f64, peak_nits: f64) -> f64 {
     let (square, cube) = (t * t, t * t * t);
     let rolled = (2.0 * cube - 3.0 * square + 1.0) * knee + (cube - 2.0 * square + t) * (1.0 - knee) + (3.0 * square - 2.0 * cube) * largest;
     pq_to_nits(rolled * peak)
-}
-
-/// Takes saturation away at equal luminance, as little as it takes for all three to lie between 0 and 1.
-fn into_gamut(light: Vector, weights: &Vector) -> Vector {
-    let luminance: f64 = light.iter().zip(weights).map(|(value, weight)| value * weight).sum();
-    let grey = luminance.clamp(0.0, 1.0);
-    let kept = light.iter().fold(1.0_f64, |kept, value| {
-        let room = if *value > 1.0 {
-            (1.0 - grey) / (value - grey)
-        } else if *value < 0.0 {
-            grey / (grey - value)
-        } else {
-            1.0
-        };
-        kept.min(room)
-    });
-    light.map(|value| (grey + (value - grey) * kept).clamp(0.0, 1.0))
 }
 
 /// Chromaticities of red, green, blue and white (H.273 table 2).
@@ -273,8 +286,9 @@ mod tests {
     fn the_curves_meet_the_values_of_the_standards() {
         // BT.2408 table 1: reference white is 58 % of PQ and 75 % of HLG; both are 203 cd/m².
         assert!((nits_to_pq(203.0) - 0.5806).abs() < 0.0005);
-        assert!((hlg_to_nits([0.75; 3])[0] - 203.0).abs() < 0.5);
-        assert!((hlg_to_nits([1.0; 3])[0] - 1000.0).abs() < 0.1);
+        let hlg = Conversion::new(HLG, ColourFacts::STANDARD, &LightFacts::default());
+        let nits = |value| hlg.light(value) * hlg.system_gain().expect("a gain")(hlg.light(value)) * 203.0;
+        assert!((nits(0.75) - 203.0).abs() < 0.5 && (nits(1.0) - 1000.0).abs() < 0.1);
         for nits in [0.01, 0.1, 1.0, 10.0, 203.0, 1000.0, 10_000.0] {
             assert!((pq_to_nits(nits_to_pq(nits)) / nits - 1.0).abs() < 1e-6, "{nits}");
         }
@@ -316,7 +330,6 @@ mod tests {
         for (row, expected) in conversion.gamut.iter().zip(expect) {
             assert!(row.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 0.0005), "{row:?}");
         }
-        assert!(conversion.weights.iter().zip([0.2126, 0.7152, 0.0722]).all(|(weight, expect)| (weight - expect).abs() < 0.0002));
     }
 
     #[test]
@@ -325,17 +338,6 @@ mod tests {
         for codes in [[64.0, 512.0, 512.0], [940.0, 512.0, 512.0], [400.0, 450.0, 600.0], [251.0, 410.0, 960.0]] {
             let converted = conversion.convert(codes);
             assert!(converted.iter().zip(codes).all(|(new, old)| (new - old).abs() < 1.5), "{codes:?} became {converted:?}");
-        }
-    }
-
-    #[test]
-    fn colours_beyond_the_gamut_keep_their_luminance() {
-        let weights = [0.2126, 0.7152, 0.0722];
-        for light in [[1.2, -0.1, 0.0], [-0.3, 0.9, -0.05], [0.2, 1.4, 0.9], [0.5, 0.5, 0.5]] {
-            let inside = into_gamut(light, &weights);
-            let luminance = |colour: Vector| colour.iter().zip(weights).map(|(value, weight)| value * weight).sum::<f64>();
-            assert!(inside.iter().all(|value| (0.0..=1.0).contains(value)), "{inside:?}");
-            assert!((luminance(inside) - luminance(light).clamp(0.0, 1.0)).abs() < 1e-9, "{light:?}");
         }
     }
 }

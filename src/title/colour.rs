@@ -97,7 +97,8 @@ impl ColourFacts {
 impl VideoFacts {
     /// What its colours mean.
     pub fn meant_colour(&self) -> ColourFacts {
-        self.colour.completed(self.width.min(self.height))
+        let matrix = if self.is_rgb() { RGB } else { self.colour.matrix };
+        ColourFacts { matrix, ..self.colour }.completed(self.width.min(self.height))
     }
 
     /// The description of its standard renditions.

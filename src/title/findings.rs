@@ -1,46 +1,6 @@
-//! What the content team is told about a source when it is planned: what was found in it, what was done about it.
+//! What the content team is told about a source's streams when it is planned: what was found, what was done about it.
 
-use super::frame_rate::is_constant;
-use super::{AudioFacts, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
-
-/// What is worth saying of the picture.
-pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    let info = |code, message: String| Remark::new(code, message);
-    if !is_constant(video) {
-        let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
-        remarks.push(info(RemarkCode::VariableFrameRate, message));
-    } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))
-        && declared.as_f64() > frame_rate.as_f64() * 1.5
-        && declared.as_f64() <= 240.0
-    {
-        let message = format!("The source runs at {declared} frames a second. It was brought down to {frame_rate}.");
-        remarks.push(info(RemarkCode::FrameRateReduced, message));
-    }
-    if video.orientation != Orientation::default() {
-        let degrees = u32::from(video.orientation.quarter_turns) * 90;
-        let mirrored = if video.orientation.mirror { "mirrored and " } else { "" };
-        remarks
-            .push(info(RemarkCode::Rotated, format!("The picture is stored {mirrored}turned by {degrees} degrees. It was made upright.")));
-    }
-    let (wide, high) = video.sample_aspect;
-    if wide != high && wide != 0 && high != 0 {
-        remarks.push(info(
-            RemarkCode::NonSquarePixels,
-            format!("The pixels are not square ({wide}:{high}). The picture was made of square ones in its right shape."),
-        ));
-    }
-    if video.undecodable_lead_count > 0 {
-        remarks.push(Remark::new(
-            RemarkCode::Concealed,
-            format!(
-                "The first {} pictures cannot be decoded without what came before them. They were replaced.",
-                video.undecodable_lead_count
-            ),
-        ));
-    }
-    remarks
-}
+use super::{AudioFacts, Remark, RemarkCode, SourceFacts, VideoFacts};
 
 /// What is worth saying of the streams together, for a plan that lasts `duration_ms`.
 pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&AudioFacts], duration_ms: u64) -> Vec<Remark> {

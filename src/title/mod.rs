@@ -6,6 +6,7 @@
 pub mod colour;
 mod facts;
 mod findings;
+mod findings_picture;
 mod frame_rate;
 mod hash;
 mod id;
@@ -27,7 +28,7 @@ pub use facts::{
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
-pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
+pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, fit_hdr};
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
     TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,

@@ -116,6 +116,7 @@ pub(crate) fn policy() -> PlanPolicy {
         segment_ms: 4000,
         frame_rate_max: 60,
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
+        hdr: false,
         preset: "veryfast".into(),
         audio_bps: 128_000,
         duration_max_ms: 86_400_000,

@@ -15,7 +15,7 @@ pub use text::{TextKind, TextOrigin, TextTrack};
 
 use super::{
     AudioFacts, FrameRate, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline, TrackId,
-    TrackKind, VideoFacts, choose_frame_rate, findings,
+    TrackKind, VideoFacts, choose_frame_rate, findings, findings_picture,
 };
 
 /// Samples a second of every audio track.
@@ -32,7 +32,9 @@ pub struct PlanPolicy {
     pub frame_rate_max: u32,
     /// The ladder.
     pub ladder: Ladder,
-    /// x264's preset, such as `veryfast`.
+    /// Whether sources of high dynamic range get renditions that keep it.
+    pub hdr: bool,
+    /// The encoders' preset, such as `veryfast`.
     pub preset: String,
     /// Bit rate of a stereo audio track in bits a second.
     pub audio_bps: u32,
@@ -53,7 +55,7 @@ pub struct Plan {
     pub video_stream: Option<u32>,
     /// How the picture is made upright.
     pub orientation: Orientation,
-    /// Video renditions, largest first; all from one stream.
+    /// Video renditions, all from one stream: the standard ones, largest first, then those of high dynamic range likewise.
     pub video: Vec<VideoTrack>,
     /// How bright the source says it is, for the renditions that keep its range.
     pub light: LightFacts,
@@ -66,7 +68,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All tracks of pictures and sound: video largest first, then audio.
+    /// All tracks of pictures and sound: video, then audio.
     pub fn tracks(&self) -> impl Iterator<Item = TrackId> + use<> {
         let (video, audio) = (self.video.len() as u8, self.audio.len() as u8);
         (0..video).map(TrackId::video).chain((0..audio).map(TrackId::audio))
@@ -133,7 +135,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     if let Some(video) = picture {
         let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
         frame_count = frame_count.max(last + 1);
-        remarks.extend(findings::of_picture(video, frame_rate));
+        remarks.extend(findings_picture::of_picture(video, frame_rate, policy));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
     remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PlanPolicy;
-use crate::title::{FrameRate, Problem, ProblemCode, Ratio, VideoFacts, fit_ladder};
+use crate::title::{FrameRate, Problem, ProblemCode, Ratio, RungSize, VideoFacts, fit_hdr, fit_ladder};
 
 /// How bright the pictures of a rendition may be (VIDEO-RANGE of RFC 8216bis 4.4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl VideoTrack {
     }
 }
 
-/// The renditions of a picture, largest first.
+/// The renditions of a picture: the standard ones, largest first, then those of high dynamic range likewise.
 pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> Result<Vec<VideoTrack>, Problem> {
     let pixels = u64::from(video.width) * u64::from(video.height);
     if pixels > policy.pixels_max {
@@ -105,20 +105,25 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
     let (width, height) = display_size(video);
     let percent = if frame_rate.per_second() > Ratio::from_integer(31) { policy.ladder.high_rate_percent } else { 100 };
     let scaled = |kilo: u32| u32::try_from(u64::from(kilo) * 10 * u64::from(percent)).unwrap_or(u32::MAX);
-    let tracks = fit_ladder(&policy.ladder, width, height).into_iter().map(|size| VideoTrack {
-        name: size.rung.name.clone(),
-        width: size.width,
-        height: size.height,
-        range: VideoRange::Sdr,
-        method: VideoMethod::Encode(VideoEncoding {
-            codec: VideoCodec::Avc,
-            preset: policy.preset.clone(),
-            crf_tenths: size.rung.crf_tenths,
-            maxrate_bps: scaled(size.rung.maxrate_kbps),
-            bufsize_bits: scaled(size.rung.bufsize_kbit),
-        }),
-    });
-    Ok(tracks.collect())
+    let track = |range: VideoRange, codec: VideoCodec| {
+        move |size: RungSize| VideoTrack {
+            name: size.rung.name.clone(),
+            width: size.width,
+            height: size.height,
+            range,
+            method: VideoMethod::Encode(VideoEncoding {
+                codec,
+                preset: policy.preset.clone(),
+                crf_tenths: size.rung.crf_tenths,
+                maxrate_bps: scaled(size.rung.maxrate_kbps),
+                bufsize_bits: scaled(size.rung.bufsize_kbit),
+            }),
+        }
+    };
+    let standard = fit_ladder(&policy.ladder, width, height).into_iter().map(track(VideoRange::Sdr, VideoCodec::Avc));
+    let high = video.kept_range().filter(|_| policy.hdr).into_iter();
+    let high = high.flat_map(|range| fit_hdr(&policy.ladder, width, height).into_iter().map(track(range, VideoCodec::Hevc)));
+    Ok(standard.chain(high).collect())
 }
 
 /// Size of the upright picture in square pixels; the side with the longer pixels grows.

@@ -1,0 +1,130 @@
+//! What the content team is told about a source's picture when it is planned: what was found in it, what was done about it.
+
+use super::colour::{BT709, UNSPECIFIED};
+use super::frame_rate::is_constant;
+use super::{FrameRate, Orientation, PlanPolicy, Remark, RemarkCode, VideoFacts, VideoRange};
+
+/// What is worth saying of the picture.
+pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let info = |code, message: String| Remark::new(code, message);
+    if !is_constant(video) {
+        let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
+        remarks.push(info(RemarkCode::VariableFrameRate, message));
+    } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))
+        && declared.as_f64() > frame_rate.as_f64() * 1.5
+        && declared.as_f64() <= 240.0
+    {
+        let message = format!("The source runs at {declared} frames a second. It was brought down to {frame_rate}.");
+        remarks.push(info(RemarkCode::FrameRateReduced, message));
+    }
+    if video.orientation != Orientation::default() {
+        let degrees = u32::from(video.orientation.quarter_turns) * 90;
+        let mirrored = if video.orientation.mirror { "mirrored and " } else { "" };
+        remarks
+            .push(info(RemarkCode::Rotated, format!("The picture is stored {mirrored}turned by {degrees} degrees. It was made upright.")));
+    }
+    let (wide, high) = video.sample_aspect;
+    if wide != high && wide != 0 && high != 0 {
+        remarks.push(info(
+            RemarkCode::NonSquarePixels,
+            format!("The pixels are not square ({wide}:{high}). The picture was made of square ones in its right shape."),
+        ));
+    }
+    if video.undecodable_lead_count > 0 {
+        remarks.push(Remark::new(
+            RemarkCode::Concealed,
+            format!(
+                "The first {} pictures cannot be decoded without what came before them. They were replaced.",
+                video.undecodable_lead_count
+            ),
+        ));
+    }
+    if video.size_change_count > 0 {
+        let message = format!(
+            "The size of the picture changes in mid-stream, {} times. Every size was fitted into {} by {}, uncropped and undistorted.",
+            video.size_change_count, video.width, video.height
+        );
+        remarks.push(Remark::new(RemarkCode::SizeChanged, message));
+    }
+    remarks.extend(of_colour(video, policy));
+    remarks
+}
+
+/// What is worth saying of its colours.
+fn of_colour(video: &VideoFacts, policy: &PlanPolicy) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let meant = video.meant_colour();
+    let name = match meant.range() {
+        VideoRange::Pq => Some("PQ"),
+        VideoRange::Hlg => Some("HLG"),
+        VideoRange::Sdr => None,
+    };
+    if let Some(name) = name {
+        let message = format!("The picture has high dynamic range ({name}). Its standard renditions were tone-mapped to BT.709.");
+        remarks.push(Remark::new(RemarkCode::HdrToneMapped, message));
+        if policy.hdr && video.kept_range().is_some() {
+            let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it.");
+            remarks.push(Remark::new(RemarkCode::HdrKept, message));
+        }
+    } else {
+        let mut stored = Vec::new();
+        if video.is_rgb() {
+            stored.push("as red, green and blue");
+        } else if video.is_full_range() {
+            stored.push("in full range");
+        }
+        if meant.standard().is_none() {
+            stored.push("in another colour space than displays have");
+        }
+        if !stored.is_empty() {
+            let message = format!("The colours are stored {}. They were converted.", stored.join(" and "));
+            remarks.push(Remark::new(RemarkCode::ColourConverted, message));
+        }
+    }
+    let said = video.colour;
+    let is_silent = said.primaries == UNSPECIFIED && said.transfer == UNSPECIFIED && matches!(said.matrix, UNSPECIFIED);
+    if is_silent && !video.is_rgb() {
+        let assumed = if meant.matrix == BT709 { "BT.709" } else { "BT.601" };
+        let message = format!("The source does not say how its colours are meant. {assumed} was assumed, as is usual for its size.");
+        remarks.push(Remark::new(RemarkCode::ColourAssumed, message));
+    }
+    if video.has_alpha() {
+        remarks.push(Remark::new(RemarkCode::AlphaFlattened, "The picture is partly transparent. It was laid over black."));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::ColourFacts;
+    use crate::title::sample::{policy, video_facts};
+
+    fn codes(change: impl FnOnce(&mut VideoFacts), hdr: bool) -> Vec<RemarkCode> {
+        let mut video = video_facts(12_800, 512, 100, None);
+        change(&mut video);
+        let rate = FrameRate::new(25, 1).expect("a rate");
+        of_picture(&video, rate, &PlanPolicy { hdr, ..policy() }).into_iter().map(|remark| remark.code).collect()
+    }
+
+    fn described(primaries: u8, transfer: u8, matrix: u8) -> ColourFacts {
+        ColourFacts { full_range: Some(false), primaries, transfer, matrix }
+    }
+
+    #[test]
+    fn each_finding_has_its_code_and_ordinary_pictures_none() {
+        use RemarkCode::{AlphaFlattened, ColourAssumed, ColourConverted, HdrKept, HdrToneMapped, SizeChanged};
+        let pq = |video: &mut VideoFacts| (video.colour, video.bit_depth) = (described(9, 16, 9), 10);
+        assert_eq!(codes(|_| {}, true), []);
+        assert_eq!(codes(pq, false), [HdrToneMapped]);
+        assert_eq!(codes(pq, true), [HdrToneMapped, HdrKept]);
+        assert_eq!(codes(|video| video.colour = described(9, 18, 9), true), [HdrToneMapped], "8 bits");
+        assert_eq!(codes(|video| video.colour.full_range = Some(true), false), [ColourConverted]);
+        assert_eq!(codes(|video| video.colour = described(9, 14, 9), false), [ColourConverted]);
+        assert_eq!(codes(|video| video.colour = described(2, 2, 2), false), [ColourAssumed]);
+        let rgba = |video: &mut VideoFacts| (video.colour, video.pixel_format) = (described(2, 2, 0), "rgba".into());
+        assert_eq!(codes(rgba, false), [ColourConverted, AlphaFlattened]);
+        assert_eq!(codes(|video| video.size_change_count = 2, false), [SizeChanged]);
+    }
+}

@@ -62,7 +62,7 @@ impl Conversion {
 
     /// The light that one of the three stands for, in units of reference white; of HLG, the light of the scene.
     pub fn light(&self, value: f64) -> f64 {
-        let value = value.max(0.0);
+        let value = value.clamp(0.0, SIGNAL_MAX);
         match self.from.range() {
             VideoRange::Pq => pq_to_nits(value) / REFERENCE_WHITE_NITS,
             VideoRange::Hlg => hlg_to_scene(value),
@@ -126,6 +126,9 @@ impl Conversion {
         self.codes(times(&self.gamut, light).map(Self::encoded))
     }
 }
+
+/// The signal of the highest code of video (1019), beyond which a colour cannot be meant.
+const SIGNAL_MAX: f64 = 955.0 / 876.0;
 
 /// Weights of red, green and blue in the luminance of BT.2020.
 pub const LUMINANCE: Vector = [0.2627, 0.6780, 0.0593];

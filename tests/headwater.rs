@@ -6,6 +6,7 @@ mod architecture;
 mod browser;
 mod capacity;
 mod clips;
+mod colour;
 mod commands;
 mod corpus;
 mod crash;

@@ -68,13 +68,29 @@ impl Rendition {
             assert!(key, "{track}: packet {start} starts a segment and no key frame");
         }
         packets.sort_unstable();
+        // Where pictures are decoded in another order than shown, FFmpeg moves all of them by its largest negative offset.
+        // That presentation starts at zero is verified of every segment.
+        let start = packets[0].0;
         let ticks = match track.kind {
             TrackKind::Video => plan.timeline.frame_rate().frame_ticks(),
             TrackKind::Audio | TrackKind::Text => AAC_FRAME_SAMPLES,
         };
         for (index, (pts, _)) in (0..).zip(packets) {
-            assert_eq!(pts, index * i64::from(ticks), "{track}: presentation has a gap or an overlap");
+            assert_eq!(pts, start + index * i64::from(ticks), "{track}: presentation has a gap or an overlap");
         }
+    }
+
+    /// The first picture as it is stored, in planes one after the other.
+    pub fn first_picture(&self) -> Vec<u8> {
+        self.decode(&["-frames:v", "1", "-f", "rawvideo"])
+    }
+
+    /// What `ffprobe` says of the stream and its first picture: one `key=value` a line.
+    pub fn described(&self) -> String {
+        let asked = ["-v", "error", "-show_streams", "-show_frames", "-read_intervals", "%+#1"];
+        let out = Command::new("ffprobe").args(asked).arg(self.file.path()).output().expect("ffprobe");
+        assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
     }
 
     /// Every picture in grey, shrunk to [`SIDE`] by [`SIDE`].

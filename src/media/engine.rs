@@ -80,8 +80,14 @@ impl Engine {
             tracks.iter().filter(|track| track.kind == TrackKind::Video).map(|track| usize::from(track.index)).collect();
         videos.sort_unstable();
         videos.dedup();
-        if !videos.is_empty() {
-            self.make_video(number, &videos)?;
+        // One range after the other: decoding twice costs little beside encoding, and all encoders at once take memory that
+        // a single one has no use for.
+        let ranges: Vec<_> = videos.iter().map(|index| self.plan.video[*index].range).collect();
+        let mut rest = videos.as_slice();
+        for of_range in ranges.chunk_by(|one, next| one == next) {
+            let (wanted, after) = rest.split_at(of_range.len());
+            self.make_video(number, wanted)?;
+            rest = after;
         }
         for track in tracks.iter().filter(|track| track.kind == TrackKind::Audio) {
             self.make_audio(number, *track)?;

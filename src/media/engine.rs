@@ -176,7 +176,8 @@ impl Engine {
     fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
         if self.video.is_none() {
             let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
-            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+            let mut source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+            source.mend(&self.facts.seams);
             self.video = VideoLane::open(source, video, &self.plan);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
@@ -188,7 +189,8 @@ impl Engine {
             None => {
                 let stream = self.plan.audio[usize::from(id.index)].stream;
                 let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
-                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                let mut source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                source.mend(&self.facts.seams);
                 let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
                 self.audio.push((id, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1

@@ -4,9 +4,13 @@
 
 mod audio_encoder;
 mod audio_lane;
+mod clock;
 mod colour;
+mod cut_off;
 mod decoder;
+mod deinterlace;
 mod engine;
+mod look;
 mod pulse;
 mod reference;
 mod resample;

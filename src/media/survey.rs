@@ -7,9 +7,11 @@ use std::sync::Arc;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::media::Type;
-use headwater::title::{OtherStream, Problem, ProblemCode, SourceFacts, StreamFacts, SubtitleFacts};
+use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, Seam, SeamFinder, SourceFacts, StreamFacts, SubtitleFacts, is_worth_a_look};
 
+use super::cut_off;
 use super::decoder::{Decoder, Step};
+use super::look::look;
 use super::pulse::Pulse;
 use super::sniff::{begins_like_media, sniff};
 use super::source::Source;
@@ -34,18 +36,25 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
         ProblemCode::NotMedia if begins_like_media(file) => Problem::with_detail(ProblemCode::Corrupt, "no demuxer can open it"),
         _ => problem,
     })?;
-    let mut streams: Vec<Stream> = (0..source.input().nb_streams()).map(|index| Stream::begin(&source, index)).collect();
-    let mut encrypted = false;
-    while let Some(packet) = source.read() {
-        encrypted |= packet.side_data().any(|side| side.kind() == ffmpeg::packet::side_data::Type::EncryptionInfo);
-        if let Some(stream) = streams.get_mut(packet.stream()) {
-            stream.take(&packet, &source);
-        }
+    let mut pass = Pass::over(&mut source);
+    let seams = std::mem::take(&mut pass.seams);
+    if !seams.is_empty() {
+        // Everything is told in mended time, so it is read once more.
+        source = Source::open(Arc::clone(file), pulse.clone())?;
+        source.mend(&seams);
+        pass = Pass::over(&mut source);
     }
-    encrypted |= streams.iter().any(|stream| stream.encrypted);
+    let Pass { streams, encrypted, .. } = pass;
     let undecodable = streams.iter().any(Stream::has_packets_but_no_frame);
     let guess = source.input().probe_score() <= ffi::AVPROBE_SCORE_MAX / 4;
-    let streams: Vec<StreamFacts> = streams.into_iter().map(Stream::finish).collect();
+    let mut streams: Vec<StreamFacts> = streams.into_iter().map(Stream::finish).collect();
+    for stream in &mut streams {
+        if let StreamFacts::Video(video) = stream
+            && is_worth_a_look(video)
+        {
+            video.scan = look(file, pulse, &seams, video);
+        }
+    }
     let playable = streams.iter().any(|stream| matches!(stream, StreamFacts::Video(_) | StreamFacts::Audio(_)));
     if encrypted {
         return Err(Problem::new(ProblemCode::Encrypted));
@@ -61,8 +70,36 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
         bytes: source.bytes(),
         declared_duration_ms: declared_duration_ms(&source),
         corrupt_packet_count: source.corrupt_count(),
+        cut_off: cut_off::is_cut_off(&source, file),
         streams,
+        seams,
     })
+}
+
+/// One pass over all packets.
+struct Pass {
+    streams: Vec<Stream>,
+    encrypted: bool,
+    /// Where clocks leap that were not mended in this pass.
+    seams: Vec<Seam>,
+}
+
+impl Pass {
+    fn over(source: &mut Source) -> Self {
+        let mut streams: Vec<Stream> = (0..source.input().nb_streams()).map(|index| Stream::begin(source, index)).collect();
+        let mut finder = SeamFinder::new(source.input().format().name());
+        let mut encrypted = streams.iter().any(|stream| stream.encrypted);
+        while let Some(packet) = source.read() {
+            encrypted |= packet.side_data().any(|side| side.kind() == ffmpeg::packet::side_data::Type::EncryptionInfo);
+            if let Some(stream) = streams.get_mut(packet.stream()) {
+                stream.take(&packet, source);
+                if let Some(time) = stream.time_of(&packet) {
+                    finder.take(&time);
+                }
+            }
+        }
+        Self { streams, encrypted, seams: finder.finish() }
+    }
 }
 
 /// Without a decoder for any stream the codec is the trouble; with one, the bytes are.
@@ -140,6 +177,23 @@ impl Stream {
             }
             Kind::Subtitle { .. } | Kind::Other(_) => {}
         }
+    }
+
+    /// What tells the clock's pace; absent for streams that come now and then.
+    fn time_of(&self, packet: &ffmpeg::Packet) -> Option<PacketTime> {
+        let (picture, time_base) = match &self.kind {
+            Kind::Video(video) => (true, video.time_base()),
+            Kind::Audio(audio) => (false, audio.time_base()),
+            Kind::Subtitle { .. } | Kind::Other(_) => return None,
+        };
+        Some(PacketTime {
+            stream: self.index,
+            picture,
+            time_base,
+            ticks: packet.dts().or(packet.pts())?,
+            duration_ticks: packet.duration(),
+            position: u64::try_from(packet.position()).ok(),
+        })
     }
 
     fn has_packets_but_no_frame(&self) -> bool {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{AudioAnchor, AudioFacts};
+use headwater::title::{AudioAnchor, AudioFacts, TimeBase};
 
 use super::decoder::{Decoder, Step};
 use super::source::Source;
@@ -72,6 +72,11 @@ impl AudioSurvey {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
         Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters) }
+    }
+
+    /// Length of a tick of the stream.
+    pub fn time_base(&self) -> TimeBase {
+        self.facts.time_base
     }
 
     /// Notes a packet.

@@ -2,7 +2,7 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{KeyFrame, VideoFacts};
+use headwater::title::{Hole, KeyFrame, TimeBase, VideoFacts};
 
 use super::stream_facts;
 
@@ -37,21 +37,32 @@ impl VideoSurvey {
             bit_depth,
             colour: stream_facts::colour(parameters),
             field_order: stream_facts::field_order(parameters),
+            scan: None,
             time_base,
             first_pts: 0,
             last_pts: 0,
             end_pts: 0,
             frame_count: 0,
             interval_median: 0,
+            interval_quick: 0,
+            interval_paired_count: 0,
+            interval_paired_ticks: 0,
             interval_max: 0,
             interval_regular_count: 0,
             interval_regular_ticks: 0,
             declared_rate: stream_facts::declared_rate(stream),
             key_frames: Vec::new(),
             undecodable_lead_count: 0,
+            holes: Vec::new(),
+            missing_count: 0,
         };
         let key_spacing = (KEY_SPACING_S * f64::from(time_base.den) / f64::from(time_base.num)) as i64;
         Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing }
+    }
+
+    /// Length of a tick of the stream.
+    pub fn time_base(&self) -> TimeBase {
+        self.facts.time_base
     }
 
     /// Notes a packet.
@@ -88,22 +99,51 @@ impl VideoSurvey {
         facts.first_pts = first;
         facts.last_pts = last;
         facts.frame_count = self.times.len() as u64;
-        let mut intervals: Vec<i64> = self.times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        if !intervals.is_empty() {
-            let middle = intervals.len() / 2;
-            facts.interval_median = *intervals.select_nth_unstable(middle).1;
-            facts.interval_max = intervals.iter().copied().max().unwrap_or(0);
-            // One tick either way is rounding, unless ticks are about as long as pictures.
-            let slack = if facts.interval_median > 4 { (facts.interval_median / 8).max(1) } else { 0 };
-            for interval in intervals.iter().filter(|interval| (**interval - facts.interval_median).abs() <= slack) {
-                facts.interval_regular_count += 1;
-                facts.interval_regular_ticks += interval;
-            }
-        }
+        measure_intervals(facts, &self.times);
         // The last picture lasts as long as its packet says, unless that is plainly a slip.
         let usual = facts.interval_median.max(1);
         let duration = self.last_duration.filter(|duration| *duration <= usual * 4 || facts.interval_median == 0).unwrap_or(usual);
         facts.end_pts = last.saturating_add(duration);
         self.facts
+    }
+}
+
+/// Missing pictures are told one by one for so many places.
+const HOLES_MAX: usize = 16;
+
+/// What the distances between pictures tell; `times` are rising.
+fn measure_intervals(facts: &mut VideoFacts, times: &[i64]) {
+    let intervals: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let mut sorted = intervals.clone();
+    if sorted.is_empty() {
+        return;
+    }
+    sorted.sort_unstable();
+    facts.interval_median = sorted[sorted.len() / 2];
+    facts.interval_quick = sorted[sorted.len() / 4];
+    facts.interval_max = sorted[sorted.len() - 1];
+    // One tick either way is rounding, unless ticks are about as long as pictures.
+    let slack = if facts.interval_median > 4 { (facts.interval_median / 8).max(1) } else { 0 };
+    for interval in intervals.iter().filter(|interval| (**interval - facts.interval_median).abs() <= slack) {
+        facts.interval_regular_count += 1;
+        facts.interval_regular_ticks += interval;
+    }
+    for pair in intervals.windows(2) {
+        let (short, long) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
+        if (13..=17).contains(&(long * 10 / short.max(1))) {
+            facts.interval_paired_count += 1;
+            facts.interval_paired_ticks += short + long;
+        }
+    }
+    if facts.interval_regular_count * 100 >= intervals.len() as u64 * 95 && facts.interval_median > 0 {
+        for (pts, interval) in times.iter().zip(&intervals) {
+            let count = (interval + facts.interval_median / 2) / facts.interval_median - 1;
+            if let Ok(count @ 1..) = u64::try_from(count) {
+                facts.missing_count += count;
+                if facts.holes.len() < HOLES_MAX {
+                    facts.holes.push(Hole { pts: *pts, count });
+                }
+            }
+        }
     }
 }

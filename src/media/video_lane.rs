@@ -9,9 +9,10 @@ use std::collections::BinaryHeap;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::frame::Video;
-use headwater::title::{Plan, Ratio, VideoFacts};
+use headwater::title::{Deinterlace, Plan, Ratio, VideoFacts};
 
 use super::decoder::{Decoder, Step};
+use super::deinterlace::{Deinterlacer, Whole};
 use super::source::Source;
 
 /// Decodes one video stream, forwards.
@@ -21,6 +22,7 @@ pub struct VideoLane {
     video: VideoFacts,
     origin: Ratio,
     frames_per_second: Ratio,
+    deinterlace: Option<Deinterlace>,
     state: Run,
 }
 
@@ -34,6 +36,7 @@ struct Run {
     /// The one after it.
     ahead: Option<Slotted>,
     first_pts: i64,
+    deinterlacer: Option<Deinterlacer>,
     /// Decoding times of packets sent without a presentation time, of pictures that have not come out yet.
     untimed: BinaryHeap<Reverse<i64>>,
     draining: bool,
@@ -45,7 +48,15 @@ struct Run {
 struct Slotted {
     slot: i128,
     picture: Video,
+    damaged: bool,
     shown: bool,
+}
+
+/// A picture as the decoder gives it.
+struct Decoded {
+    pts: i64,
+    picture: Video,
+    damaged: bool,
 }
 
 /// What to show in a slot.
@@ -64,7 +75,8 @@ impl VideoLane {
         source.only(video.stream);
         let decoder = Decoder::open(&source, video.stream)?;
         let frames_per_second = plan.timeline.frame_rate().per_second();
-        Some(Self { source, decoder, video: video.clone(), origin: plan.origin, frames_per_second, state: Run::default() })
+        let (video, origin, deinterlace) = (video.clone(), plan.origin, plan.deinterlace);
+        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, state: Run::default() })
     }
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
@@ -100,7 +112,8 @@ impl VideoLane {
         self.decoder.flush();
         let first = self.video.key_frames.get(index).copied();
         let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
-        self.state = Run { at: Some(slot), first_pts: first.map_or(i64::MIN, |key| key.pts), ..Run::default() };
+        let deinterlacer = self.deinterlace.map(|way| Deinterlacer::new(way, self.video.interval_median, index > 0));
+        self.state = Run { at: Some(slot), first_pts: first.map_or(i64::MIN, |key| key.pts), deinterlacer, ..Run::default() };
         match packet {
             Some(packet) => self.send(&packet),
             None => self.state.ended = true,
@@ -138,7 +151,7 @@ impl VideoLane {
         match &mut self.state.held {
             None => Shown::Nothing,
             Some(held) => {
-                let missing = wanted - held.slot >= expected;
+                let missing = held.damaged || wanted - held.slot >= expected;
                 if std::mem::replace(&mut held.shown, true) {
                     Shown::Again { missing }
                 } else {
@@ -164,12 +177,47 @@ impl VideoLane {
     }
 
     fn slot(&self, pts: i64) -> i128 {
-        let frames = (self.video.time_base.seconds(pts) - self.origin) * self.frames_per_second;
-        (frames + Ratio::new(1, 2)).floor().to_integer()
+        self.slot_at(self.video.time_base.seconds(pts))
     }
 
-    /// The next picture in the order of presentation; absent at the end.
+    fn slot_at(&self, seconds: Ratio) -> i128 {
+        ((seconds - self.origin) * self.frames_per_second + Ratio::new(1, 2)).floor().to_integer()
+    }
+
+    /// The next picture to show; absent at the end.
     fn decode(&mut self) -> Option<Slotted> {
+        if self.state.deinterlacer.is_none() {
+            let Decoded { pts, picture, damaged } = self.decode_stored()?;
+            return Some(Slotted { slot: self.slot(pts), picture, damaged, shown: false });
+        }
+        loop {
+            if let Some(Whole { half_ticks, picture, damaged }) = self.state.deinterlacer.as_mut()?.take() {
+                let slot = self.slot_at(self.video.time_base.seconds(half_ticks) / 2);
+                return Some(Slotted { slot, picture, damaged, shown: false });
+            }
+            let stored = self.decode_stored();
+            let first_pts = self.state.first_pts;
+            let deinterlacer = self.state.deinterlacer.as_mut()?;
+            match stored {
+                // Pictures before the key frame may lack what they refer to: they are no neighbours.
+                Some(decoded) if decoded.pts < first_pts => {}
+                Some(Decoded { pts, picture, damaged }) => {
+                    if deinterlacer.put(&picture, pts, damaged).is_err() {
+                        self.state.damaged = true;
+                    }
+                }
+                None => {
+                    deinterlacer.end();
+                    let Whole { half_ticks, picture, damaged } = deinterlacer.take()?;
+                    let slot = self.slot_at(self.video.time_base.seconds(half_ticks) / 2);
+                    return Some(Slotted { slot, picture, damaged, shown: false });
+                }
+            }
+        }
+    }
+
+    /// The next picture as it is stored, in the order of presentation; absent at the end.
+    fn decode_stored(&mut self) -> Option<Decoded> {
         loop {
             let mut picture = Video::empty();
             match self.decoder.receive(&mut picture) {
@@ -177,8 +225,9 @@ impl VideoLane {
                     // Pictures come out in the order in which they are shown, so the earliest time left is theirs.
                     let next_time = if picture.pts().is_none() { self.state.untimed.pop() } else { None };
                     let Some(pts) = next_time.map(|Reverse(dts)| dts).or(picture.timestamp()) else { continue };
-                    self.state.damaged |= pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
-                    return Some(Slotted { slot: self.slot(pts), picture, shown: false });
+                    let damaged = pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
+                    self.state.damaged |= damaged;
+                    return Some(Decoded { pts, picture, damaged });
                 }
                 Step::Finished => return None,
                 Step::Damaged => self.state.damaged = true,

@@ -1,7 +1,8 @@
 //! What the content team is told about a source when it is planned: what was found in it, what was done about it.
 
 use super::frame_rate::is_constant;
-use super::{AudioFacts, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
+use super::plan::{Scan, scan_of};
+use super::{AudioFacts, Deinterlace, FieldOrder, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
 
 /// What is worth saying of the picture.
 pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
@@ -42,6 +43,26 @@ pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
     remarks
 }
 
+/// What is worth saying of how the picture was scanned, and what becomes of it.
+pub fn of_fields(video: &VideoFacts, deinterlace: Option<Deinterlace>, frame_rate: FrameRate) -> Vec<Remark> {
+    let flagged = matches!(video.field_order, FieldOrder::TopFirst | FieldOrder::BottomFirst)
+        || video.scan.is_some_and(|seen| seen.flagged * 2 > seen.pictures);
+    match (scan_of(video), deinterlace) {
+        (Scan::Telecine, _) => {
+            let done = if frame_rate.as_f64() < 24.5 { format!("It was laid on {frame_rate}") } else { "It was left as it is".into() };
+            vec![Remark::new(RemarkCode::Telecine, format!("The picture is film, shown for three fields and two in turn. {done}."))]
+        }
+        (Scan::Interlaced { top_first }, Some(way)) => {
+            let order = if top_first { "upper" } else { "lower" };
+            let found = if flagged { "is interlaced" } else { "is interlaced, although it does not say so" };
+            let what = if way.fields { "Each field became a picture" } else { "Each pair of fields became a picture" };
+            let message = format!("The picture {found}, {order} field first. {what}: {frame_rate} a second.");
+            vec![Remark::new(RemarkCode::Deinterlaced, message)]
+        }
+        (Scan::Interlaced { .. } | Scan::Progressive, _) => Vec::new(),
+    }
+}
+
 /// What is worth saying of the streams together, for a plan that lasts `duration_ms`.
 pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&AudioFacts], duration_ms: u64) -> Vec<Remark> {
     let mut remarks = Vec::new();
@@ -49,6 +70,12 @@ pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&
         (Some(_), None) => remarks.push(Remark::new(RemarkCode::NoAudio, "There is no sound in the source.")),
         (None, _) => remarks.push(Remark::new(RemarkCode::AudioOnly, "There is no moving picture in the source: the title is sound only.")),
         (Some(video), Some(audio)) => {
+            let early = audio.seconds(audio.end_sample) - video.time_base.seconds(video.end_pts);
+            let early_ms = (early * 1000).round().to_integer();
+            if early_ms >= EARLY_MS {
+                let message = format!("The picture ends {early_ms} ms before the sound. The last picture is shown until then.");
+                remarks.push(Remark::new(RemarkCode::VideoEndsEarly, message));
+            }
             let late = audio.seconds(audio.first_sample) - video.time_base.seconds(video.first_pts);
             let late_ms = (late * 1000).round().to_integer();
             if late_ms >= LATE_MS {
@@ -63,8 +90,24 @@ pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&
     if let Some(declared_ms) = facts.declared_duration_ms
         && (declared_ms - duration_ms as i64).abs() > 1000
     {
-        let message = format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
-        remarks.push(Remark::new(RemarkCode::DurationCorrected, message));
+        remarks.push(if facts.cut_off && declared_ms > duration_ms as i64 {
+            let lost_ms = declared_ms - duration_ms as i64;
+            let message = format!(
+                "The file is cut off: its header promises {declared_ms} ms, and the last {lost_ms} ms are not there. What is there was used."
+            );
+            Remark::new(RemarkCode::BrokenTail, message)
+        } else {
+            let message = format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
+            Remark::new(RemarkCode::DurationCorrected, message)
+        });
+    }
+    if let Some(last) = facts.seams.iter().map(|seam| seam.leap).max() {
+        let times = match last {
+            0 => "once".to_owned(),
+            last => format!("{} times", u64::from(last) + 1),
+        };
+        let message = format!("The source's clock leaps {times}. Time goes on where it was, and sound and picture stay together.");
+        remarks.push(Remark::new(RemarkCode::TimestampsRepaired, message));
     }
     let left_out_videos = facts.videos().filter(|video| Some(video.stream) != picture.map(|picture| picture.stream)).count();
     let left_out_sounds = sounds.len().saturating_sub(super::plan::AUDIO_TRACKS_MAX);
@@ -79,5 +122,7 @@ pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&
     remarks
 }
 
+/// A picture that ends this much before the sound is worth a remark; a frame or two is nothing.
+const EARLY_MS: i128 = 500;
 /// A start this much later than the other track's is worth a remark.
 const LATE_MS: i128 = 100;

@@ -15,12 +15,13 @@ mod problem;
 mod report;
 #[cfg(test)]
 pub(crate) mod sample;
+mod seam;
 mod state;
 mod timeline;
 mod track;
 
 pub use facts::{
-    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
+    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, Hole, KeyFrame, Orientation, OtherStream, ScanFacts, SourceFacts, StreamFacts, SubtitleFacts,
     TimeBase, VideoFacts,
 };
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
@@ -28,11 +29,12 @@ pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
 pub use plan::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
-    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, plan,
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Deinterlace, DeinterlacePolicy, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
+    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, is_worth_a_look, plan,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
+pub use seam::{PacketTime, Seam, SeamFinder};
 pub use state::{InvalidState, TitleState};
 pub use timeline::{SegmentNumber, Timeline};
 pub use track::{CodecHeader, InvalidTrackId, TrackId, TrackKind};

@@ -1,7 +1,7 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, DeinterlacePolicy, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
     Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
     VideoTrack,
 };
@@ -13,6 +13,7 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
         timeline: Timeline::even(FrameRate::new(rate.0, rate.1).expect("a rate"), frames, segment_ms),
         video_stream: Some(0),
         orientation: Orientation::default(),
+        deinterlace: None,
         video: vec![
             video_track("720p", 1280, 720, 3_000_000),
             video_track("540p", 960, 540, 1_800_000),
@@ -67,18 +68,24 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         bit_depth: 8,
         colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
         field_order: FieldOrder::Progressive,
+        scan: None,
         time_base: TimeBase { num: 1, den },
         first_pts: 0,
         last_pts,
         end_pts: last_pts + interval,
         frame_count: count,
         interval_median: if count > 1 { interval } else { 0 },
+        interval_quick: if count > 1 { interval } else { 0 },
+        interval_paired_count: 0,
+        interval_paired_ticks: 0,
         interval_max: interval,
         interval_regular_count: count - 1,
         interval_regular_ticks: last_pts,
         declared_rate,
         key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
         undecodable_lead_count: 0,
+        holes: Vec::new(),
+        missing_count: 0,
     }
 }
 
@@ -103,7 +110,7 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
 
 /// A source of these streams.
 pub(crate) fn facts(streams: Vec<StreamFacts>) -> SourceFacts {
-    SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0 }
+    SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0, seams: Vec::new(), cut_off: false }
 }
 
 /// The policy of the defaults.
@@ -111,6 +118,7 @@ pub(crate) fn policy() -> PlanPolicy {
     PlanPolicy {
         segment_ms: 4000,
         frame_rate_max: 60,
+        deinterlace: DeinterlacePolicy::Field,
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
         preset: "veryfast".into(),
         audio_bps: 128_000,

@@ -1,0 +1,93 @@
+//! The times of packets: those of the demuxer, mended at the seams of the source, and counted where there are none.
+
+use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi;
+use ffmpeg_next::format::context::Input;
+use headwater::title::Seam;
+
+/// The clocks of a source's streams.
+pub struct Clocks {
+    /// All seams, by rising position.
+    pub seams: Vec<Seam>,
+    streams: Vec<Clock>,
+    /// Whether the format has no timestamps at all, such as a bare H.264 stream.
+    timeless: bool,
+}
+
+/// What is known of one stream from its last packet.
+#[derive(Clone, Copy, Default)]
+struct Clock {
+    /// Ticks that the seams add here; packets whose place is unknown follow the one before.
+    shift_ticks: i64,
+    /// The time of the next packet where there are none.
+    next_ticks: i64,
+    /// Length of a picture by the stream's declared rate.
+    usual_ticks: i64,
+}
+
+impl Clocks {
+    /// Clocks without seams.
+    pub fn of(input: &Input) -> Self {
+        let usual = |index: u32| {
+            let stream = input.stream(index as usize)?;
+            let (rate, base) = (stream.avg_frame_rate(), stream.time_base());
+            let ticks = f64::from(rate) * f64::from(base);
+            (ticks > 0.0 && ticks.is_finite()).then(|| (1.0 / ticks).round() as i64)
+        };
+        let streams =
+            (0..input.nb_streams()).map(|index| Clock { usual_ticks: usual(index).unwrap_or(1).max(1), ..Clock::default() }).collect();
+        // SAFETY: the format of an open context is one of FFmpeg's static ones.
+        let timeless = unsafe { (*(*input.as_ptr()).iformat).flags } & ffi::AVFMT_NOTIMESTAMPS != 0;
+        Self { seams: Vec::new(), streams, timeless }
+    }
+
+    /// From now on these seams hold.
+    pub fn mend(&mut self, seams: &[Seam]) {
+        self.seams = seams.to_vec();
+        self.seams.sort_by_key(|seam| seam.position);
+    }
+
+    /// Gives a packet just read its time.
+    pub fn set(&mut self, packet: &mut ffmpeg::Packet) {
+        let index = packet.stream();
+        if let Ok(position) = u64::try_from(packet.position())
+            && !self.seams.is_empty()
+        {
+            let shift_ticks = self.shift(index as u32, position);
+            if let Some(clock) = self.streams.get_mut(index) {
+                clock.shift_ticks = shift_ticks;
+            }
+        }
+        let Some(clock) = self.streams.get_mut(index) else { return };
+        let moved = |ticks: Option<i64>| ticks.map(|ticks| ticks.saturating_add(clock.shift_ticks));
+        if self.timeless && packet.pts().is_none() && packet.dts().is_none() {
+            // Only the order in which they are decoded is known.
+            let lasts = if packet.duration() > 0 { packet.duration() } else { clock.usual_ticks };
+            packet.set_dts(Some(clock.next_ticks));
+            clock.next_ticks = clock.next_ticks.saturating_add(lasts);
+            return;
+        }
+        packet.set_pts(moved(packet.pts()));
+        packet.set_dts(moved(packet.dts()));
+    }
+
+    /// Says that `packet`, just read, has the time `ticks`: where times are counted, a leap within the file loses count.
+    pub fn count_from(&mut self, packet: &mut ffmpeg::Packet, ticks: i64) {
+        if !self.timeless || packet.pts().is_some() {
+            return;
+        }
+        let (Some(counted), Some(clock)) = (packet.dts(), self.streams.get_mut(packet.stream())) else { return };
+        clock.next_ticks = clock.next_ticks.saturating_add(ticks.saturating_sub(counted));
+        packet.set_dts(Some(ticks));
+    }
+
+    /// The demuxer's own time for a mended one at that place.
+    pub fn raw(&self, stream: u32, ticks: i64, position: Option<u64>) -> i64 {
+        ticks.saturating_sub(position.map_or(0, |position| self.shift(stream, position)))
+    }
+
+    fn shift(&self, stream: u32, position: u64) -> i64 {
+        let known = self.seams.partition_point(|seam| seam.position <= position);
+        self.seams.iter().take(known).rev().find(|seam| seam.stream == stream).map_or(0, |seam| seam.shift_ticks)
+    }
+}

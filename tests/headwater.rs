@@ -17,6 +17,7 @@ mod readme;
 mod refusals;
 mod rendition;
 mod sandbox;
+mod scan;
 mod segments;
 mod server;
 mod sound;

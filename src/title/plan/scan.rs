@@ -106,8 +106,8 @@ pub fn scan_of(video: &VideoFacts) -> Scan {
     let most = seen.top_first.max(seen.bottom_first);
     let by_looks = Scan::Interlaced { top_first: seen.top_first > seen.bottom_first };
     if flagged {
-        if told < LOOKS_MIN {
-            // Nothing moves, or little: the flags are the better word, and nothing is lost by following them.
+        if told < LOOKS_MIN || combed * 5 >= told && most * 4 < combed * 3 {
+            // Nothing moves, or the looks contradict each other: the flags are the better word.
             let top_first = if seen.flagged > 0 { seen.flagged_top_first * 2 > seen.flagged } else { by_container.unwrap_or(true) };
             return Scan::Interlaced { top_first };
         }
@@ -121,17 +121,17 @@ pub fn scan_of(video: &VideoFacts) -> Scan {
 /// With fewer pictures that tell, looks tell nothing.
 const LOOKS_MIN: u32 = 5;
 
-/// Film woven into video: of five pictures two are combed, and two repeat a field of the one before. By flags instead,
-/// every other picture is shown for a field longer.
+/// Film woven into video: of five pictures two are woven of two of film, which makes their neighbours look combed as well,
+/// and two repeat a field of the one before, which nothing but weaving does. By flags instead, every other picture is shown
+/// for a field longer.
 fn is_telecine(video: &VideoFacts, seen: &ScanFacts) -> bool {
     let combed = seen.top_first + seen.bottom_first;
     if seen.flagged_repeat * 4 >= seen.pictures && seen.pictures > 0 {
         return combed * 5 <= combed + seen.progressive;
     }
-    let rate = video.time_base.seconds(video.interval_median);
-    let video_rate = (rate * 10_000).round().to_integer();
-    let woven = combed * 100 >= seen.pictures * 15 && combed * 100 <= seen.pictures * 65;
-    (332..=336).contains(&video_rate) && woven && seen.progressive * 5 >= seen.pictures && seen.repeated * 100 >= seen.pictures * 20
+    let interval = video.time_base.seconds(video.interval_median);
+    let at_video_rate = (332..=336).contains(&(interval * 10_000).round().to_integer());
+    at_video_rate && combed >= LOOKS_MIN && seen.progressive * 10 >= seen.pictures && seen.repeated * 4 >= seen.pictures
 }
 
 #[cfg(test)]
@@ -151,13 +151,14 @@ mod tests {
             ("a still, flagged", BottomFirst, Some([48, 0, 0, 0, 0, 48, 0, 0]), woven(false)),
             ("flagged, and whole", TopFirst, Some([48, 0, 0, 30, 0, 48, 48, 0]), Scan::Progressive),
             ("flagged the wrong way round", TopFirst, Some([48, 0, 40, 2, 0, 48, 48, 0]), woven(false)),
+            ("flagged, and full of fine stripes", TopFirst, Some([48, 15, 24, 0, 0, 48, 48, 0]), woven(true)),
             ("studio and film, flagged", TopFirst, Some([48, 14, 0, 30, 0, 48, 48, 0]), woven(true)),
             ("not flagged, and combed", Progressive, Some([48, 1, 40, 2, 0, 0, 0, 0]), woven(false)),
             ("not flagged, some fine stripes", Unknown, Some([48, 6, 5, 20, 0, 0, 0, 0]), Scan::Progressive),
             ("not flagged, a few combed", Unknown, Some([48, 3, 0, 1, 0, 0, 0, 0]), Scan::Progressive),
             ("whole", Progressive, Some([48, 0, 0, 44, 0, 0, 0, 0]), Scan::Progressive),
             ("film by flags", TopFirst, Some([48, 0, 0, 40, 0, 0, 0, 24]), Scan::Telecine),
-            ("film by weaving", TopFirst, Some([50, 18, 1, 28, 18, 50, 50, 0]), Scan::Telecine),
+            ("film by weaving", TopFirst, Some([46, 37, 0, 9, 18, 46, 18, 0]), Scan::Telecine),
             ("video at that rate", TopFirst, Some([50, 45, 1, 1, 2, 50, 50, 0]), woven(true)),
         ] {
             let mut video = video_facts(30_000, 1001, 300, None);
@@ -197,7 +198,7 @@ mod tests {
             ("h264", 540, 3600, Progressive, false),
             ("h264", 1080, 1800, Progressive, false),
             ("h264", 1080, 1800, TopFirst, true),
-            ("h264", 1080, 1500, TopFirst, false),
+            ("h264", 1080, 1200, TopFirst, false),
             ("vp9", 1080, 3600, Unknown, false),
             ("mpeg4", 400, 3600, Unknown, true),
             ("mjpeg", 96, 3600, Unknown, false),

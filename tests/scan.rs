@@ -1,0 +1,236 @@
+//! Interlaced pictures become whole ones: at the right rate, without combing, with motion going forward, and the same whoever
+//! makes them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use headwater::title::{DeinterlacePolicy, PlanPolicy, RemarkCode, SegmentNumber, TrackId, plan};
+
+use crate::clips::{clip, ffmpeg};
+use crate::harness::{Opened, policy, quick_policy};
+use crate::rendition::Rendition;
+
+/// What is filmed: a soft ground that stands still, and a white bar that moves to the right by four pixels a field.
+const SCENE: &str = "gradients=s=352x288:r=50:d=6:seed=3:speed=0.00001[still];color=black:s=352x288:r=50:d=6[ground];color=white:s=12x288:r=50:d=6[bar];\
+[still][ground]blend=all_expr='A/3'[dim];[dim][bar]overlay=x='4*mod(n\\,80)':y=0:eval=frame,format=yuv420p";
+
+/// Brings it to as many lines as a broadcast has.
+const TALL: &str = "scale=352:576:flags=neighbor,";
+
+struct Clip {
+    what: &'static str,
+    extension: &'static str,
+    /// How 50 pictures a second become 25 of two fields each; tinterlace's mode.
+    weave: &'static str,
+    codec: &'static [&'static str],
+}
+
+const CLIPS: [Clip; 9] = [
+    Clip {
+        what: "MPEG-2, upper field first",
+        extension: "ts",
+        weave: "interleave_top",
+        codec: &["-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-top", "1", "-b:v", "6M", "-g", "12", "-bf", "2"],
+    },
+    Clip {
+        what: "MPEG-2, lower field first",
+        extension: "mpg",
+        weave: "interleave_bottom",
+        codec: &["-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-top", "0", "-b:v", "6M", "-g", "12", "-bf", "2"],
+    },
+    Clip {
+        what: "H.264, fields and frames by macroblock",
+        extension: "mp4",
+        weave: "interleave_top",
+        codec: &["-c:v", "libx264", "-flags", "+ilme+ildct", "-x264opts", "tff=1:keyint=30", "-bf", "2", "-crf", "16"],
+    },
+    Clip {
+        what: "H.264, open groups, lower field first",
+        extension: "mkv",
+        weave: "interleave_bottom",
+        codec: &["-c:v", "libx264", "-flags", "+ilme+ildct", "-x264opts", "bff=1:keyint=30:open-gop=1", "-bf", "3", "-crf", "16"],
+    },
+    Clip {
+        what: "H.264 that says it is progressive",
+        extension: "mp4",
+        weave: "interleave_top",
+        codec: &["-c:v", "libx264", "-g", "30", "-bf", "2", "-crf", "12", "-field_order", "progressive"],
+    },
+    Clip {
+        what: "MPEG-4 without a word",
+        extension: "avi",
+        weave: "interleave_bottom",
+        codec: &["-c:v", "mpeg4", "-q:v", "2", "-g", "30"],
+    },
+    Clip { what: "lossless without a word", extension: "mkv", weave: "interleave_top", codec: &["-c:v", "huffyuv"] },
+    Clip { what: "MJPEG", extension: "avi", weave: "interleave_bottom", codec: &["-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj420p"] },
+    Clip {
+        what: "DV",
+        extension: "dv",
+        weave: "interleave_bottom",
+        codec: &["-vf", "tinterlace=mode=interleave_bottom,scale=720:576:interl=1", "-c:v", "dvvideo", "-flags", "+ilme+ildct", "-top", "0", "-r", "25"],
+    },
+];
+
+/// The pictures before they were woven, which one run makes for all: the ground differs from run to run.
+fn scene() -> PathBuf {
+    clip("nut", &["-f", "lavfi", "-i", SCENE, "-c:v", "ffv1"])
+}
+
+fn upload(clip_of: &Clip) -> PathBuf {
+    // Of the sizes that are looked at unasked.
+    let weave = format!("{TALL}tinterlace=mode={}", clip_of.weave);
+    let scene = scene();
+    let mut arguments = vec!["-i", scene.to_str().expect("a path")];
+    if !clip_of.codec.contains(&"-vf") {
+        arguments.extend(["-vf", &weave]);
+    }
+    arguments.extend_from_slice(clip_of.codec);
+    clip(clip_of.extension, &arguments)
+}
+
+/// Pictures of all sizes up to that of the uploads.
+fn tall_policy() -> PlanPolicy {
+    PlanPolicy { segment_ms: 1500, ..policy() }
+}
+
+/// The pictures of a rendition as plain grey, at their own size.
+fn grey(path: &std::path::Path, filter: &str) -> Vec<Vec<u8>> {
+    let filter = format!("{filter}format=gray,scale=352:288");
+    let out = ffmpeg(&["-i", path.to_str().expect("a path"), "-fps_mode", "passthrough", "-vf", &filter, "-f", "rawvideo", "-"]);
+    let bytes = { out }.output().expect("ffmpeg").stdout;
+    bytes.chunks_exact(352 * 288).map(<[u8]>::to_vec).collect()
+}
+
+/// The left edge of the bar, in pixels.
+fn bar(picture: &[u8]) -> Option<f64> {
+    let column = |x: usize| (40..248).map(|y| u32::from(picture[y * 352 + x])).sum::<u32>() / 208;
+    let bright: Vec<usize> = (0..352).filter(|x| column(*x) > 170).collect();
+    (!bright.is_empty()).then(|| bright.iter().sum::<usize>() as f64 / bright.len() as f64)
+}
+
+/// Pictures that FFmpeg's detector calls combed, of all.
+fn combed(path: &std::path::Path) -> (u64, u64) {
+    let out = Command::new("ffmpeg")
+        .args(["-nostdin", "-hide_banner", "-v", "info", "-i"])
+        .arg(path)
+        .args(["-vf", "idet", "-f", "null", "-"])
+        .output()
+        .expect("ffmpeg");
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    let line = text.lines().find(|line| line.contains("Single frame detection")).expect("a count").to_owned();
+    let numbers: Vec<u64> = line.rsplit("detection:").next().expect("numbers").split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    (numbers[0] + numbers[1], numbers.iter().sum())
+}
+
+async fn made(what: &str, path: &std::path::Path, policy: &PlanPolicy) -> (Opened, tempfile::NamedTempFile) {
+    let mut opened = Opened::new(path, policy).await.unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
+    let made = opened.make_all().await;
+    let track = TrackId::video(0);
+    Rendition::new(&opened, track, &made[&track]).prove(&opened.plan);
+    let mut file = tempfile::Builder::new().suffix(".mp4").tempfile().expect("a file");
+    std::io::Write::write_all(&mut file, &opened.init(track)).expect("written");
+    for segment in &made[&track] {
+        std::io::Write::write_all(&mut file, &segment.bytes).expect("written");
+    }
+    (opened, file)
+}
+
+#[tokio::test]
+async fn each_field_becomes_a_picture() {
+    for each in &CLIPS {
+        let what = each.what;
+        let path = upload(each);
+        let (opened, file) = made(what, &path, &tall_policy()).await;
+        let (_, remarks) = plan(&opened.facts, &quick_policy()).expect("a plan");
+        let seen = opened.facts.videos().next().expect("a picture").scan;
+        println!("{what}: {seen:?} {:?}", opened.plan.deinterlace);
+        assert!(remarks.iter().any(|remark| remark.code == RemarkCode::Deinterlaced), "{what}: {remarks:?}");
+        assert_eq!(opened.plan.timeline.frame_rate().fraction(), (50, 1), "{what}");
+        let (odd, all) = combed(file.path());
+        assert!(odd * 50 <= all, "{what}: {odd} of {all} pictures are combed");
+        let positions: Vec<Option<f64>> = grey(file.path(), "").iter().map(|picture| bar(picture)).collect();
+        // Four pixels to the right a picture; the wrong field first would go back and forth. Near the sides the bar is cut.
+        let mut steps = 0;
+        for pair in positions.windows(2).skip(4) {
+            if let [Some(from), Some(to)] = pair
+                && *from > 20.0
+                && *to < 300.0
+                && *to > 20.0
+            {
+                assert!((1.0..=7.0).contains(&(to - from)), "{what}: from {from} to {to} in {positions:?}");
+                steps += 1;
+            }
+        }
+        assert!(steps > 150, "{what}: the bar was seen to move {steps} times only");
+    }
+}
+
+/// Against the pictures before they were woven.
+#[tokio::test]
+async fn little_of_the_picture_is_lost() {
+    let original = grey(&scene(), TALL);
+    let path = upload(&CLIPS[6]);
+    let (_, file) = made("lossless", &path, &tall_policy()).await;
+    let ours = grey(file.path(), "");
+    assert_eq!(ours.len(), original.len());
+    let psnr = |index: usize| {
+        let error: f64 = original[index].iter().zip(&ours[index]).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
+        10.0 * (255.0_f64.powi(2) / (error / (352.0 * 288.0)).max(1e-9)).log10()
+    };
+    let worst = (2..ours.len() - 2).map(psnr).fold(f64::MAX, f64::min);
+    println!("the worst picture has {worst:.1} dB");
+    assert!(worst > 36.0, "{worst:.1} dB");
+}
+
+#[tokio::test]
+async fn the_policy_decides() {
+    let path = upload(&CLIPS[0]);
+    for (wanted, rate) in [(DeinterlacePolicy::Frame, 25), (DeinterlacePolicy::Off, 25)] {
+        let policy = PlanPolicy { deinterlace: wanted, ..tall_policy() };
+        let (opened, file) = made("by policy", &path, &policy).await;
+        assert_eq!(opened.plan.timeline.frame_rate().fraction(), (rate, 1), "{wanted:?}");
+        let (odd, all) = combed(file.path());
+        assert_eq!(odd * 50 <= all, wanted == DeinterlacePolicy::Frame, "{wanted:?}: {odd} of {all} pictures are combed");
+    }
+}
+
+/// Flagged interlaced, but whole: nothing is done. Film that was woven into video is left alone.
+#[tokio::test]
+async fn what_is_whole_stays_whole() {
+    let flagged = ["-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-vf", "framestep=2,setfield=tff", "-b:v", "6M", "-g", "12"];
+    let path = clip("ts", &[["-f", "lavfi", "-i", SCENE].as_slice(), &flagged].concat());
+    let opened = Opened::new(&path, &quick_policy()).await.expect("opened");
+    let (plan_made, remarks) = plan(&opened.facts, &quick_policy()).expect("a plan");
+    println!("{:?}", opened.facts.videos().next().expect("a picture").scan);
+    assert_eq!((plan_made.deinterlace, plan_made.timeline.frame_rate().fraction()), (None, (25, 1)));
+    assert!(remarks.iter().all(|remark| remark.code != RemarkCode::Deinterlaced), "{remarks:?}");
+
+    let film = SCENE.replace("r=50", "r=24000/1001");
+    let woven = ["-vf", "telecine=pattern=23", "-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-b:v", "8M", "-g", "12"];
+    let path = clip("ts", &[["-f", "lavfi", "-i", &film].as_slice(), &woven].concat());
+    let opened = Opened::new(&path, &quick_policy()).await.expect("opened");
+    let (plan_made, remarks) = plan(&opened.facts, &quick_policy()).expect("a plan");
+    println!("{:?}", opened.facts.videos().next().expect("a picture").scan);
+    assert_eq!((plan_made.deinterlace, plan_made.timeline.frame_rate().fraction()), (None, (30_000, 1001)));
+    assert!(remarks.iter().any(|remark| remark.code == RemarkCode::Telecine), "{remarks:?}");
+}
+
+#[tokio::test]
+async fn segments_are_the_same_however_they_are_come_by() {
+    for each in [&CLIPS[0], &CLIPS[3], &CLIPS[2], &CLIPS[5]] {
+        let path = upload(each);
+        let mut opened = Opened::new(&path, &quick_policy()).await.expect("opened");
+        let made = opened.make_all().await;
+        let track = TrackId::video(0);
+        let count = opened.plan.timeline.segment_count();
+        let mut backwards = Opened::again(&path, &opened.facts, &opened.plan).await;
+        for number in (0..count).rev().map(SegmentNumber) {
+            let again = backwards.worker.make(number, &[track]).await.expect("made");
+            assert!(again[0] == made[&track][number.0 as usize], "{}: {number} differs in reverse order", each.what);
+            let mut fresh = Opened::again(&path, &opened.facts, &opened.plan).await;
+            let again = fresh.worker.make(number, &[track]).await.expect("made");
+            assert!(again[0] == made[&track][number.0 as usize], "{}: {number} differs by a fresh worker", each.what);
+        }
+    }
+}

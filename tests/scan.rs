@@ -89,9 +89,12 @@ fn upload(clip_of: &Clip) -> PathBuf {
     clip(clip_of.extension, &arguments)
 }
 
-/// Pictures of all sizes up to that of the uploads.
+/// One rung as tall as the uploads: scaling would smooth combing away.
 fn tall_policy() -> PlanPolicy {
-    PlanPolicy { segment_ms: 1500, ..policy() }
+    let mut policy = PlanPolicy { segment_ms: 1500, ..policy() };
+    policy.ladder.rungs.retain(|rung| rung.short_side == 540);
+    policy.ladder.rungs.iter_mut().for_each(|rung| rung.short_side = 576);
+    policy
 }
 
 /// The pictures of a rendition as plain grey, at their own size.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use headwater::title::{DeinterlacePolicy, PlanPolicy, RemarkCode, SegmentNumber, TrackId, plan};
 
-use crate::clips::{clip, ffmpeg};
+use crate::clips::{clip, ffmpeg, file};
 use crate::harness::{Opened, policy, quick_policy};
 use crate::rendition::Rendition;
 
@@ -234,6 +234,45 @@ async fn segments_are_the_same_however_they_are_come_by() {
             let mut fresh = Opened::again(&path, &opened.facts, &opened.plan).await;
             let again = fresh.worker.make(number, &[track]).await.expect("made");
             assert!(again[0] == made[&track][number.0 as usize], "{}: {number} differs by a fresh worker", each.what);
+        }
+    }
+}
+
+/// Film in MPEG-2 as discs have it: the flags of the pictures say to show them for three fields and two in turn.
+#[tokio::test]
+async fn film_by_flags_comes_out_as_film() {
+    let film = SCENE.replace("r=50", "r=30000/1001").replace("4*mod", "3*mod");
+    let codec = ["-c:v", "mpeg2video", "-flags", "+ildct", "-b:v", "4M", "-g", "12", "-bf", "0", "-f", "mpeg2video"];
+    let bare = clip("m2v", &[["-f", "lavfi", "-i", &film].as_slice(), &codec].concat());
+    let mut bytes = std::fs::read(bare).expect("read");
+    let mut count = 0;
+    for at in 0..bytes.len() - 9 {
+        // Picture coding extension (ISO 13818-2 6.2.3.1).
+        if bytes[at..at + 4] == [0, 0, 1, 0xb5] && bytes[at + 4] >> 4 == 8 {
+            let (top_first, repeat) = [(true, true), (false, false), (false, true), (true, false)][count % 4];
+            bytes[at + 7] = bytes[at + 7] & 0x7f | u8::from(top_first) << 7;
+            bytes[at + 7] = bytes[at + 7] & 0xfd | u8::from(repeat) << 1;
+            bytes[at + 8] |= 0x80;
+            count += 1;
+        }
+    }
+    assert!(count > 170, "{count} pictures");
+    let flagged = file("m2v", &bytes);
+    let path = clip("ts", &["-fflags", "+genpts", "-f", "mpegvideo", "-i", flagged.to_str().expect("a path"), "-c", "copy"]);
+    let (opened, made) = made("film by flags", &path, &tall_policy()).await;
+    let (_, remarks) = plan(&opened.facts, &quick_policy()).expect("a plan");
+    println!("{:?}", opened.facts.videos().next().expect("a picture").scan);
+    assert!(remarks.iter().any(|remark| remark.code == RemarkCode::Telecine), "{remarks:?}");
+    assert!(remarks.iter().all(|remark| remark.code != RemarkCode::VariableFrameRate), "{remarks:?}");
+    assert_eq!(opened.plan.timeline.frame_rate().fraction(), (24_000, 1001));
+    assert!(opened.plan.timeline.frame_count().abs_diff(count as u64) <= 1, "{} slots", opened.plan.timeline.frame_count());
+    let positions: Vec<Option<f64>> = grey(made.path(), "").iter().map(|picture| bar(picture)).collect();
+    for pair in positions.windows(2).skip(4) {
+        if let [Some(from), Some(to)] = pair
+            && (20.0..220.0).contains(from)
+            && *to > 20.0
+        {
+            assert!((2.0..=4.0).contains(&(to - from)), "from {from} to {to} in {positions:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{AudioFacts, Deinterlace, FieldOrder, FrameRate, Orientation, Remark,
 pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let info = |code, message: String| Remark::new(code, message);
-    if !is_constant(video) {
+    if !is_constant(video) && scan_of(video) != Scan::Telecine {
         let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
         remarks.push(info(RemarkCode::VariableFrameRate, message));
     } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))

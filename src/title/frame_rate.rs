@@ -166,7 +166,7 @@ pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
     }
     let chosen = if is_constant(video) {
         steady(video, tick)
-    } else if video.interval_paired_count * 100 >= (video.frame_count - 2) * 80 {
+    } else if is_paired(video) {
         // Film shown for three fields and two in turn: one slot a picture, and the unevenness is gone.
         FrameRate::snapped(video.interval_paired_count as f64 * 2.0 / (video.interval_paired_ticks as f64 * tick))
     } else {
@@ -209,6 +209,11 @@ pub(super) fn is_constant(video: &VideoFacts) -> bool {
     let intervals = video.frame_count.saturating_sub(1);
     // One tick either way is the container's rounding, not the camera's.
     intervals == 0 || video.interval_regular_count * 100 >= intervals * 95
+}
+
+/// Whether pictures are shown for three fields and two in turn.
+pub(super) fn is_paired(video: &VideoFacts) -> bool {
+    video.frame_count > 3 && video.interval_paired_count * 100 >= (video.frame_count - 2) * 80
 }
 
 fn declared(video: &VideoFacts) -> Option<FrameRate> {

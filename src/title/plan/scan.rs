@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PlanPolicy;
+use crate::title::frame_rate::is_paired;
 use crate::title::{FieldOrder, FrameRate, Ratio, ScanFacts, VideoFacts, choose_frame_rate};
 
 /// What becomes of interlaced pictures.
@@ -95,6 +96,9 @@ pub fn scan_of(video: &VideoFacts) -> Scan {
         FieldOrder::Unknown | FieldOrder::Progressive => None,
     };
     let Some(seen) = video.scan else {
+        if is_paired(video) {
+            return Scan::Telecine;
+        }
         return by_container.map_or(Scan::Progressive, |top_first| Scan::Interlaced { top_first });
     };
     let flagged = seen.flagged * 2 > seen.pictures || seen.flagged == 0 && by_container.is_some() && seen.pictures < LOOKS_MIN;
@@ -126,7 +130,7 @@ const LOOKS_MIN: u32 = 5;
 /// for a field longer.
 fn is_telecine(video: &VideoFacts, seen: &ScanFacts) -> bool {
     let combed = seen.top_first + seen.bottom_first;
-    if seen.flagged_repeat * 4 >= seen.pictures && seen.pictures > 0 {
+    if seen.flagged_repeat * 4 >= seen.pictures || is_paired(video) {
         return combed * 5 <= combed + seen.progressive;
     }
     let interval = video.time_base.seconds(video.interval_median);

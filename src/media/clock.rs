@@ -1,7 +1,6 @@
 //! The times of packets: those of the demuxer, mended at the seams of the source, and counted where there are none.
 
 use ffmpeg_next as ffmpeg;
-use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::Input;
 use headwater::title::Seam;
 
@@ -25,6 +24,9 @@ struct Clock {
     usual_ticks: i64,
 }
 
+/// Demuxers of streams without a container, which give no times at all for some or all packets.
+const TIMELESS: [&str; 7] = ["h264", "hevc", "m4v", "mpegvideo", "vc1", "cavsvideo", "dirac"];
+
 impl Clocks {
     /// Clocks without seams.
     pub fn of(input: &Input) -> Self {
@@ -36,8 +38,7 @@ impl Clocks {
         };
         let streams =
             (0..input.nb_streams()).map(|index| Clock { usual_ticks: usual(index).unwrap_or(1).max(1), ..Clock::default() }).collect();
-        // SAFETY: the format of an open context is one of FFmpeg's static ones.
-        let timeless = unsafe { (*(*input.as_ptr()).iformat).flags } & ffi::AVFMT_NOTIMESTAMPS != 0;
+        let timeless = TIMELESS.contains(&input.format().name());
         Self { seams: Vec::new(), streams, timeless }
     }
 

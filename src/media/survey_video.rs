@@ -1,7 +1,10 @@
 //! The survey of one video stream: when its pictures are shown and where decoding can begin.
 
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ffi;
+use ffmpeg_next::packet::Ref;
 use ffmpeg_next::format::stream::Stream;
+use headwater::cmaf::nal;
 use headwater::title::{Hole, KeyFrame, TimeBase, VideoFacts};
 
 use super::stream_facts;
@@ -14,6 +17,7 @@ pub struct VideoSurvey {
     last_duration: Option<i64>,
     key_seen: bool,
     key_spacing: i64,
+    codec: ffi::AVCodecID,
 }
 
 /// Key frames are kept this far apart in seconds; nearer ones save nothing when seeking.
@@ -57,7 +61,7 @@ impl VideoSurvey {
             missing_count: 0,
         };
         let key_spacing = (KEY_SPACING_S * f64::from(time_base.den) / f64::from(time_base.num)) as i64;
-        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing }
+        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing, codec: parameters.codec_id }
     }
 
     /// Length of a tick of the stream.
@@ -68,8 +72,13 @@ impl VideoSurvey {
     /// Notes a packet.
     pub fn take(&mut self, packet: &ffmpeg::Packet) {
         let Some(pts) = packet.pts().or(packet.dts()) else { return };
+        // Without presentation times it must not matter which pictures a decoder leaves out at its start: it may begin only
+        // where none refers back.
+        let begins = packet.pts().is_some() || self.facts.key_frames.is_empty() || !refers_back(self.codec, packet);
         if packet.is_key() {
             self.key_seen = true;
+        }
+        if packet.is_key() && begins {
             let far = self.facts.key_frames.last().is_none_or(|last| pts - last.pts >= self.key_spacing);
             if far {
                 let position = u64::try_from(packet.position()).ok();
@@ -77,7 +86,7 @@ impl VideoSurvey {
             }
         }
         // Outside the edit list: decoded because others need it, never shown.
-        if packet.flags().bits() & ffmpeg::ffi::AV_PKT_FLAG_DISCARD != 0 {
+        if is_discarded(packet) {
             return;
         }
         if !self.key_seen {
@@ -106,6 +115,24 @@ impl VideoSurvey {
         facts.end_pts = last.saturating_add(duration);
         self.facts
     }
+}
+
+/// Whether pictures that follow a key frame may refer to some before it: H.264 and HEVC tell by its kind (ITU-T H.264 table
+/// 7-1, H.265 table 7-1).
+fn refers_back(codec: ffi::AVCodecID, packet: &ffmpeg::Packet) -> bool {
+    let data = packet.data().unwrap_or_default();
+    let mut units = nal::units(data).filter_map(|unit| unit.first().copied());
+    match codec {
+        ffi::AVCodecID::AV_CODEC_ID_H264 => !units.any(|head| head & 0x1f == 5),
+        ffi::AVCodecID::AV_CODEC_ID_HEVC => !units.any(|head| matches!(head >> 1 & 0x3f, 19 | 20)),
+        _ => false,
+    }
+}
+
+/// Whether an edit list leaves the packet out.
+fn is_discarded(packet: &ffmpeg::Packet) -> bool {
+    // The wrapper's flags know no such bit. SAFETY: reads one integer of a packet that is alive.
+    unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
 /// Missing pictures are told one by one for so many places.

@@ -14,6 +14,7 @@ use headwater::title::{Deinterlace, Plan, Ratio, VideoFacts};
 use super::decoder::{Decoder, Step};
 use super::deinterlace::{Deinterlacer, Whole};
 use super::source::Source;
+use super::stream_facts::parameters;
 
 /// Decodes one video stream, forwards.
 pub struct VideoLane {
@@ -23,7 +24,35 @@ pub struct VideoLane {
     origin: Ratio,
     frames_per_second: Ratio,
     deinterlace: Option<Deinterlace>,
+    times: Times,
     state: Run,
+}
+
+/// How pictures come by their times.
+#[derive(Clone, Copy)]
+enum Times {
+    /// The decoder's are right.
+    Told,
+    /// Packets have decoding times only. Pictures come out in the order in which they are shown, so the earliest time left
+    /// is that of the next one.
+    InOrder,
+    /// Packets have decoding times only, and the decoder takes that at which a picture came out: so many ticks late.
+    Late(i64),
+}
+
+impl Times {
+    fn of(source: &Source, video: &VideoFacts) -> Self {
+        let order_only = matches!(source.input().format().name(), "avi" | "mpegvideo");
+        match video.codec.as_str() {
+            // For these two the decoder works out nothing.
+            "h264" | "hevc" => Self::InOrder,
+            _ if order_only => {
+                let held_back = source.input().stream(video.stream as usize).map_or(0, |stream| parameters(&stream).video_delay);
+                Self::Late(i64::from(held_back.max(0)) * video.interval_median)
+            }
+            _ => Self::Told,
+        }
+    }
 }
 
 /// One run of decoding from a key frame on.
@@ -76,7 +105,8 @@ impl VideoLane {
         let decoder = Decoder::open(&source, video.stream)?;
         let frames_per_second = plan.timeline.frame_rate().per_second();
         let (video, origin, deinterlace) = (video.clone(), plan.origin, plan.deinterlace);
-        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, state: Run::default() })
+        let times = Times::of(&source, &video);
+        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, times, state: Run::default() })
     }
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
@@ -222,9 +252,9 @@ impl VideoLane {
             let mut picture = Video::empty();
             match self.decoder.receive(&mut picture) {
                 Step::Frame => {
-                    // Pictures come out in the order in which they are shown, so the earliest time left is theirs.
                     let next_time = if picture.pts().is_none() { self.state.untimed.pop() } else { None };
                     let Some(pts) = next_time.map(|Reverse(dts)| dts).or(picture.timestamp()) else { continue };
+                    let pts = if let Times::Late(ticks) = self.times { pts.saturating_sub(ticks) } else { pts };
                     let damaged = pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
                     self.state.damaged |= damaged;
                     return Some(Decoded { pts, picture, damaged });
@@ -255,8 +285,7 @@ impl VideoLane {
     }
 
     fn send(&mut self, packet: &ffmpeg::Packet) {
-        // AVI has decoding times only. For the older codecs FFmpeg works out the others, for these two it does not.
-        if packet.pts().is_none() && matches!(self.video.codec.as_str(), "h264" | "hevc") {
+        if packet.pts().is_none() && matches!(self.times, Times::InOrder) {
             self.state.untimed.extend(packet.dts().map(Reverse));
         }
         if self.decoder.send(Some(packet)) == Step::Damaged {

@@ -9,6 +9,7 @@ mod clips;
 mod commands;
 mod corpus;
 mod crash;
+mod damage;
 mod harness;
 mod journey;
 mod outcomes;

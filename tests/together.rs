@@ -11,15 +11,15 @@ use crate::harness::{Opened, quick_policy};
 use crate::rendition::Rendition;
 
 /// About when the flashes and beeps come, in seconds; each lasts for two frames. The exact moment is that of a frame.
-const MOMENTS: [f64; 3] = [2.0, 10.0, 18.0];
+pub const MOMENTS: [f64; 3] = [2.0, 10.0, 18.0];
 const LENGTH_S: f64 = 20.0;
-const APART_MAX_S: f64 = 0.020;
+pub const APART_MAX_S: f64 = 0.020;
 
 /// A film of flashes and beeps: its pictures and its sound, lossless, so that cutting off a start is exact.
-struct Film {
-    pictures: PathBuf,
-    sound: PathBuf,
-    moments: Vec<f64>,
+pub struct Film {
+    pub pictures: PathBuf,
+    pub sound: PathBuf,
+    pub moments: Vec<f64>,
 }
 
 impl Film {
@@ -42,25 +42,27 @@ impl Film {
         clip(extension, &[inputs.as_slice(), &["-map", "0:v", "-map", "1:a"], options].concat())
     }
 
-    fn upload(&self, extension: &str, options: &[&str]) -> PathBuf {
+    pub fn upload(&self, extension: &str, options: &[&str]) -> PathBuf {
         self.late(extension, "0", "0", options)
     }
 }
 
 const AVC: [&str; 8] = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50"];
-const AVC_AAC: [&str; 10] = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "aac"];
-const AVC_MP2: [&str; 10] = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "mp2"];
+pub const AVC_AAC: [&str; 10] = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "aac"];
+pub const AVC_MP2: [&str; 10] = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "2", "-g", "50", "-c:a", "mp2"];
 
-fn pal() -> Film {
+/// The usual one.
+pub fn pal() -> Film {
     Film::new((25, 1), 44_100)
 }
 
-fn text(path: &Path) -> &str {
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path")
 }
 
 /// The seconds at which `values`, `rate` of them a second, rise above `level` after having been below it for a while.
-fn rises(values: &[f32], rate: f64, level: f32) -> Vec<f64> {
+pub fn rises(values: &[f32], rate: f64, level: f32) -> Vec<f64> {
     let quiet = (rate * 0.5) as usize;
     let mut below = 0;
     let mut found = Vec::new();
@@ -101,7 +103,8 @@ async fn check(what: &str, upload: PathBuf, film: &Film) {
     measure(what, &upload, &film.moments, 0.1).await;
 }
 
-fn remarks(opened: &Opened) -> Vec<RemarkCode> {
+/// Codes of what is told of the source.
+pub fn remarks(opened: &Opened) -> Vec<RemarkCode> {
     plan(&opened.facts, &quick_policy()).expect("a plan").1.iter().map(|remark| remark.code).collect()
 }
 

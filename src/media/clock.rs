@@ -20,10 +20,16 @@ struct Clock {
     shift_ticks: i64,
     /// The time of the next packet where there are none.
     next_ticks: i64,
+    /// The time of the last packet since reading began here.
+    last_ticks: Option<i64>,
+    /// How far presentation and decoding time may lie apart; beyond that, one of them is damaged.
+    apart_max_ticks: i64,
     /// Length of a picture by the stream's declared rate.
     usual_ticks: i64,
 }
 
+/// A picture of a broadcast waits at most so many seconds between being decoded and being shown.
+const APART_MAX_S: f64 = 4.0;
 /// Demuxers of streams without a container, which give no times at all for some or all packets.
 const TIMELESS: [&str; 7] = ["h264", "hevc", "m4v", "mpegvideo", "vc1", "cavsvideo", "dirac"];
 
@@ -36,8 +42,17 @@ impl Clocks {
             let ticks = f64::from(rate) * f64::from(base);
             (ticks > 0.0 && ticks.is_finite()).then(|| (1.0 / ticks).round() as i64)
         };
-        let streams =
-            (0..input.nb_streams()).map(|index| Clock { usual_ticks: usual(index).unwrap_or(1).max(1), ..Clock::default() }).collect();
+        // Elsewhere an index or a header holds both, and some writers shift one against the other on purpose.
+        let fragile = matches!(input.format().name(), "mpegts" | "mpeg" | "flv");
+        let apart_max = |index: u32| {
+            let base = input.stream(index as usize).map_or(0.0, |stream| f64::from(stream.time_base()));
+            if fragile && base > 0.0 { (APART_MAX_S / base) as i64 } else { i64::MAX }
+        };
+        let clock = |index: u32| {
+            let usual_ticks = usual(index).unwrap_or(1).max(1);
+            Clock { usual_ticks, apart_max_ticks: apart_max(index), ..Clock::default() }
+        };
+        let streams = (0..input.nb_streams()).map(clock).collect();
         let timeless = TIMELESS.contains(&input.format().name());
         Self { seams: Vec::new(), streams, timeless }
     }
@@ -70,6 +85,29 @@ impl Clocks {
         }
         packet.set_pts(moved(packet.pts()));
         packet.set_dts(moved(packet.dts()));
+        if let (Some(pts), Some(dts)) = (packet.pts(), packet.dts())
+            && pts.abs_diff(dts) > clock.apart_max_ticks.unsigned_abs()
+        {
+            // The one that follows the packet before is the right one.
+            let last = clock.last_ticks.unwrap_or(dts);
+            if pts.abs_diff(last) < dts.abs_diff(last) { packet.set_dts(None) } else { packet.set_pts(None) }
+        }
+        // A packet with neither a place nor a presentation time of its own goes on from the one before; what the demuxer makes
+        // of a damaged time is no time.
+        if let (Some(last), Some(ticks), None) = (clock.last_ticks, packet.dts(), packet.pts())
+            && packet.position() < 0
+            && ticks.abs_diff(last) > clock.apart_max_ticks.unsigned_abs()
+        {
+            let lasts = if packet.duration() > 0 { packet.duration() } else { clock.usual_ticks };
+            packet.set_pts(None);
+            packet.set_dts(Some(last.saturating_add(lasts)));
+        }
+        clock.last_ticks = packet.dts().or(packet.pts()).or(clock.last_ticks);
+    }
+
+    /// Reading goes on elsewhere.
+    pub fn leave(&mut self) {
+        self.streams.iter_mut().for_each(|clock| clock.last_ticks = None);
     }
 
     /// Says that `packet`, just read, has the time `ticks`: where times are counted, a leap within the file loses count.

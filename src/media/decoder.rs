@@ -66,9 +66,4 @@ impl Decoder {
             Err(_) => Step::Damaged,
         }
     }
-
-    /// Forgets everything sent so far.
-    pub fn flush(&mut self) {
-        self.opened.flush();
-    }
 }

@@ -178,7 +178,8 @@ impl Engine {
             let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
             let mut source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
             source.mend(&self.facts.seams);
-            self.video = VideoLane::open(source, video, &self.plan);
+            let sound = self.facts.seams.is_empty() && self.facts.corrupt_packet_count == 0;
+            self.video = VideoLane::open(source, video, &self.plan, sound);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }

@@ -174,6 +174,7 @@ impl Source {
     }
 
     fn seek(&mut self, stream: i32, target: i64, flags: i32) -> bool {
+        self.clocks.leave();
         // SAFETY: the context is open; a failed seek leaves it usable.
         unsafe { ffi::av_seek_frame(self.input.as_mut_ptr(), stream, target, flags) >= 0 }
     }

@@ -25,6 +25,9 @@ pub struct VideoLane {
     frames_per_second: Ratio,
     deinterlace: Option<Deinterlace>,
     times: Times,
+    /// What a demuxer makes of damaged packets depends on what it read before them, and on long after: decoding of a source
+    /// that has any never runs on.
+    sound: bool,
     state: Run,
 }
 
@@ -100,19 +103,20 @@ pub enum Shown<'a> {
 
 impl VideoLane {
     /// Opens the decoder for the plan's video stream.
-    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan) -> Option<Self> {
+    /// `sound` when the survey found its packets undamaged.
+    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan, sound: bool) -> Option<Self> {
         source.only(video.stream);
         let decoder = Decoder::open(&source, video.stream)?;
         let frames_per_second = plan.timeline.frame_rate().per_second();
         let (video, origin, deinterlace) = (video.clone(), plan.origin, plan.deinterlace);
         let times = Times::of(&source, &video);
-        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, times, state: Run::default() })
+        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, times, sound, state: Run::default() })
     }
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
     /// when it runs on.
     pub fn start(&mut self, slot: u64) -> bool {
-        if self.state.at == Some(slot) && !self.state.damaged {
+        if self.state.at == Some(slot) && !self.state.damaged && self.sound {
             self.state.dropped = 0;
             if let Some(held) = &mut self.state.held {
                 held.shown = false;
@@ -139,7 +143,10 @@ impl VideoLane {
     }
 
     fn begin_at(&mut self, index: usize, slot: u64) {
-        self.decoder.flush();
+        // A decoder of its own for each start: one that met damage keeps traces of it, even when it is flushed.
+        if let Some(decoder) = Decoder::open(&self.source, self.video.stream) {
+            self.decoder = decoder;
+        }
         let first = self.video.key_frames.get(index).copied();
         let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
         let deinterlacer = self.deinterlace.map(|way| Deinterlacer::new(way, self.video.interval_median, index > 0));
@@ -178,10 +185,12 @@ impl VideoLane {
             self.state.ahead = self.decode();
         }
         let expected = self.expected_gap();
+        // After the last picture none is missing: the stream has ended.
+        let due = wanted.min(self.slot(self.video.last_pts));
         match &mut self.state.held {
             None => Shown::Nothing,
             Some(held) => {
-                let missing = held.damaged || wanted - held.slot >= expected;
+                let missing = held.damaged || due - held.slot >= expected;
                 if std::mem::replace(&mut held.shown, true) {
                     Shown::Again { missing }
                 } else {

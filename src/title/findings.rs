@@ -87,19 +87,19 @@ pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&
             }
         }
     }
-    if let Some(declared_ms) = facts.declared_duration_ms
-        && (declared_ms - duration_ms as i64).abs() > 1000
-    {
-        remarks.push(if facts.cut_off && declared_ms > duration_ms as i64 {
-            let lost_ms = declared_ms - duration_ms as i64;
-            let message = format!(
-                "The file is cut off: its header promises {declared_ms} ms, and the last {lost_ms} ms are not there. What is there was used."
-            );
-            Remark::new(RemarkCode::BrokenTail, message)
-        } else {
-            let message = format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
-            Remark::new(RemarkCode::DurationCorrected, message)
-        });
+    let declared_ms = facts.declared_duration_ms.filter(|declared_ms| (declared_ms - duration_ms as i64).abs() > 1000);
+    match declared_ms {
+        _ if facts.cut_off => {
+            let lost_ms = declared_ms.map_or(0, |declared_ms| declared_ms - duration_ms as i64);
+            let lost = if lost_ms > 0 { format!("; {lost_ms} ms of what its header promises are not there") } else { String::new() };
+            remarks.push(Remark::new(RemarkCode::BrokenTail, format!("The file is cut off{lost}. What is there was used.")));
+        }
+        Some(declared_ms) => {
+            let message =
+                format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
+            remarks.push(Remark::new(RemarkCode::DurationCorrected, message));
+        }
+        None => {}
     }
     if let Some(last) = facts.seams.iter().map(|seam| seam.leap).max() {
         let times = match last {

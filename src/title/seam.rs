@@ -46,12 +46,17 @@ pub const LIVE_GAP_KEPT_MAX_S: i64 = 10;
 /// The same in a file whose timestamps were all written on purpose: a screen recording may show one picture for minutes.
 pub const FILE_GAP_KEPT_MAX_S: i64 = 600;
 
-/// A clock that goes back by more than this leaps; less is the slack of muxers.
-const BACK_MAX_US: i64 = 500_000;
+/// A clock that goes back by more than this leaps; less is the slack of muxers, or of demuxers that guess the times of packets
+/// after damage.
+const BACK_MAX_US: i64 = 2_000_000;
 /// A stream is asked whether it leaps with another one when it is off by more than this.
 const OFF_MIN_US: i64 = 500_000;
 /// Streams that leap within this time of each other may have leapt together.
 const TOGETHER_MAX_US: u64 = 5_000_000;
+/// So many packets that follow each other are no slip.
+const CONFIRMED: usize = 8;
+/// Packets in doubt at most.
+const DOUBTS_MAX: usize = 256;
 /// Seams at most; a source with more has no clock at all, and is left from there on as it is.
 const SEAMS_MAX: usize = 4096;
 
@@ -60,6 +65,7 @@ const SEAMS_MAX: usize = 4096;
 pub struct SeamFinder {
     gap_max_us: i64,
     streams: BTreeMap<u32, Running>,
+    doubts: BTreeMap<u32, Doubts>,
     leaps: Vec<Leap>,
     found: Vec<Found>,
     /// The latest time that any stream has come to.
@@ -76,6 +82,17 @@ struct Running {
     leap: Option<usize>,
     /// How long its last packet lasts.
     interval_us: i64,
+    /// The packet before had a slip: the clock must be told again.
+    slipped: bool,
+}
+
+/// Packets of a stream that do not follow the one before. Only when a few have followed each other is it a leap or a gap;
+/// before that it may be damage, which has no say in what the clock is.
+#[derive(Clone, Debug, Default)]
+struct Doubts {
+    packets: Vec<PacketTime>,
+    /// From here on they follow each other.
+    run: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,38 +116,96 @@ impl SeamFinder {
         let written = ["mov", "matroska", "webm", "ogg", "avi", "asf", "mxf", "nut"];
         let gap_max_s =
             if written.iter().any(|name| container.starts_with(name)) { FILE_GAP_KEPT_MAX_S } else { LIVE_GAP_KEPT_MAX_S };
-        Self { gap_max_us: gap_max_s * 1_000_000, streams: BTreeMap::new(), leaps: Vec::new(), found: Vec::new(), front_us: None }
+        Self { gap_max_us: gap_max_s * 1_000_000, streams: BTreeMap::new(), doubts: BTreeMap::new(), leaps: Vec::new(), found: Vec::new(), front_us: None }
     }
 
     /// Notes a packet.
     pub fn take(&mut self, packet: &PacketTime) {
-        let raw = packet.time_base.seconds(packet.ticks);
-        let raw_us = microseconds(raw);
-        let lasts_us = microseconds(packet.time_base.seconds(packet.duration_ticks.max(0)));
-        let known = self.streams.get(&packet.stream).copied();
-        let leap = match known {
-            Some(stream) => self.judge(&stream, packet, raw),
-            None => self.begin(packet, raw_us),
+        let Some(stream) = self.streams.get(&packet.stream).copied() else {
+            let leap = self.begin(packet);
+            self.put(packet, None, leap);
+            return;
         };
-        let at_us = raw_us.saturating_add(self.shift_us(leap));
+        let mut doubts = self.doubts.remove(&packet.stream).unwrap_or_default();
+        let off = self.off(&stream, packet, stream.leap);
+        let waited = stream.interval_us.saturating_mul(doubts.packets.len() as i64);
+        if off >= -BACK_MAX_US.max(stream.interval_us.saturating_mul(8)) && off <= waited.saturating_add(OFF_MIN_US) {
+            self.slips(&doubts.packets);
+            self.put(packet, self.streams.get(&packet.stream).copied(), stream.leap);
+            return;
+        }
+        let back_max_us = BACK_MAX_US.max(stream.interval_us.saturating_mul(8));
+        let follows = doubts.packets.last().zip(doubts.packets.get(doubts.run)).is_some_and(|(last, first)| {
+            let apart_us = microseconds(packet.time_base.seconds(packet.ticks) - last.time_base.seconds(last.ticks));
+            // After a gap pictures may come seconds apart, as those of a slide show; after a leap that would be another slip.
+            let gaps = self.goes_on(&stream, self.off(&stream, first, stream.leap));
+            (-back_max_us..=if gaps { self.gap_max_us } else { back_max_us }).contains(&apart_us)
+        });
+        if !follows {
+            doubts.run = doubts.packets.len();
+        }
+        doubts.packets.push(*packet);
+        if doubts.packets.len() - doubts.run >= CONFIRMED || doubts.packets.len() >= DOUBTS_MAX {
+            self.resolve(&doubts);
+        } else {
+            self.doubts.insert(packet.stream, doubts);
+        }
+    }
+
+    /// The run of packets that follow each other is the stream's clock from now on; those before it were slips.
+    fn resolve(&mut self, doubts: &Doubts) {
+        let (before, run) = doubts.packets.split_at(doubts.run);
+        self.slips(before);
+        let Some(stream) = run.first().and_then(|first| self.streams.get(&first.stream)).copied() else { return };
+        let leap = self.judge(&stream, &run[0]);
+        for packet in run {
+            self.put(packet, self.streams.get(&packet.stream).copied(), leap);
+        }
+    }
+
+    /// Packets that are each put where the stream should have been; its clock stays as it was.
+    fn slips(&mut self, packets: &[PacketTime]) {
+        let clock = packets.first().and_then(|first| self.streams.get(&first.stream)).map(|stream| stream.leap);
+        for packet in packets {
+            let Some(stream) = self.streams.get(&packet.stream).copied() else { return };
+            if packet.position.is_some() && self.found.len() < SEAMS_MAX {
+                let shift = Ratio::new(i128::from(stream.due_us), 1_000_000) - packet.time_base.seconds(packet.ticks);
+                self.leaps.push(Leap { shift, at_us: i64::MIN, by_picture: true });
+                self.put(packet, Some(stream), Some(self.leaps.len() - 1));
+            }
+        }
+        // Whoever comes next says where the old clock goes on.
+        let back = packets.first().and_then(|first| self.streams.get_mut(&first.stream));
+        if let (Some(stream), Some(clock)) = (back, clock) {
+            stream.slipped = stream.leap != clock;
+            stream.leap = clock;
+        }
+    }
+
+    /// The packet is where that leap's shift has it.
+    fn put(&mut self, packet: &PacketTime, known: Option<Running>, leap: Option<usize>) {
+        let at_us = microseconds(packet.time_base.seconds(packet.ticks)).saturating_add(self.shift_us(leap));
+        let lasts_us = microseconds(packet.time_base.seconds(packet.duration_ticks.max(0)));
         let interval_us = match known {
             Some(stream) if lasts_us == 0 => (at_us - (stream.due_us - stream.interval_us)).clamp(0, 1_000_000),
             _ => lasts_us,
         };
-        if let Some(position) = packet.position
-            && known.map_or(leap.is_some(), |stream| stream.leap != leap)
-            && self.found.len() < SEAMS_MAX
-        {
+        let changes = known.map_or(leap.is_some(), |stream| stream.slipped || stream.leap != leap);
+        let mut slipped = known.is_some_and(|stream| stream.slipped);
+        if changes && let Some(position) = packet.position.filter(|_| self.found.len() < SEAMS_MAX) {
             self.found.push(Found { stream: packet.stream, position, leap });
+            slipped = false;
         }
         let due_us = at_us.saturating_add(interval_us);
         self.front_us = Some(self.front_us.map_or(due_us, |front| front.max(due_us)));
-        let running = Running { time_base: packet.time_base, due_us, leap, interval_us };
-        self.streams.insert(packet.stream, running);
+        self.streams.insert(packet.stream, Running { time_base: packet.time_base, due_us, leap, interval_us, slipped });
     }
 
     /// The seams, by rising position.
-    pub fn finish(self) -> Vec<Seam> {
+    pub fn finish(mut self) -> Vec<Seam> {
+        for doubts in std::mem::take(&mut self.doubts).into_values() {
+            self.resolve(&doubts);
+        }
         let shift = |stream: u32, leap: Option<usize>| {
             let shift = leap.and_then(|leap| self.leaps.get(leap)).map_or(Ratio::from_integer(0), |leap| leap.shift);
             let base = self.streams.get(&stream).map_or(TimeBase { num: 1, den: 1 }, |stream| stream.time_base);
@@ -152,7 +227,8 @@ impl SeamFinder {
     }
 
     /// A stream that begins after a leap of the others begins with them, if that is nearer to where they are.
-    fn begin(&self, packet: &PacketTime, raw_us: i64) -> Option<usize> {
+    fn begin(&self, packet: &PacketTime) -> Option<usize> {
+        let raw_us = microseconds(packet.time_base.seconds(packet.ticks));
         let last = self.leaps.len().checked_sub(1)?;
         let front = self.front_us?;
         packet.position?;
@@ -161,30 +237,34 @@ impl SeamFinder {
     }
 
     /// Which leap's shift holds for the packet.
-    fn judge(&mut self, stream: &Running, packet: &PacketTime, raw: Ratio) -> Option<usize> {
-        let raw_us = microseconds(raw);
-        let off = |leap: Option<usize>| raw_us.saturating_add(self.shift_us(leap)).saturating_sub(stream.due_us);
+    fn judge(&mut self, stream: &Running, packet: &PacketTime) -> Option<usize> {
+        let raw = packet.time_base.seconds(packet.ticks);
+        let off = |leap: Option<usize>| self.off(stream, packet, leap);
         let here = off(stream.leap);
         if packet.position.is_none() || self.found.len() >= SEAMS_MAX {
             return stream.leap;
         }
-        // Another stream has just leapt: this one leaps with it if that brings it nearer to where it should be.
-        let recent = (0..self.leaps.len()).filter(|leap| self.leaps[*leap].at_us.abs_diff(stream.due_us) <= TOGETHER_MAX_US);
+        let goes_on = self.goes_on(stream, here);
+        let recent = |leap: usize| self.leaps[leap].at_us.abs_diff(stream.due_us) <= TOGETHER_MAX_US;
+        // Another stream has just leapt: this one leaps with it if that brings it nearer to where it should be. Or it is back
+        // at a clock that it knows, as after a packet with a slip.
+        let may_return = !goes_on || here > OFF_MIN_US && stream.leap.is_some_and(recent);
+        let fits = |leap: &Option<usize>| {
+            let returns = may_return && off(*leap).abs() <= BACK_MAX_US;
+            returns || leap.is_some_and(recent) && self.goes_on(stream, off(*leap))
+        };
+        let all = std::iter::once(None).chain((0..self.leaps.len()).map(Some));
         if here.abs() > OFF_MIN_US
-            && let Some(with) = recent.min_by_key(|leap| off(Some(*leap)).abs())
-            && off(Some(with)).abs() < here.abs()
-            && self.goes_on(stream, off(Some(with)))
+            && let Some(with) = all.filter(fits).min_by_key(|leap| off(*leap).abs())
+            && off(with).abs() < here.abs()
         {
-            self.set_by_picture(stream, packet, raw, with);
-            return Some(with);
+            if let Some(index) = with {
+                self.set_by_picture(stream, packet, raw, index);
+            }
+            return with;
         }
-        if self.goes_on(stream, here) {
+        if goes_on {
             return stream.leap;
-        }
-        // Back to an earlier clock, as after a single packet with a slip.
-        let earlier = std::iter::once(None).chain((0..self.leaps.len()).map(Some)).rev().find(|leap| off(*leap).abs() <= BACK_MAX_US);
-        if let Some(earlier) = earlier {
-            return earlier;
         }
         let shift = Ratio::new(i128::from(stream.due_us), 1_000_000) - raw;
         self.leaps.push(Leap { shift, at_us: stream.due_us, by_picture: packet.picture });
@@ -209,6 +289,11 @@ impl SeamFinder {
         for other in self.streams.values_mut().filter(|other| other.leap == Some(index)) {
             other.due_us = other.due_us.saturating_add(moved_us);
         }
+    }
+
+    /// How late the packet comes with that leap's shift.
+    fn off(&self, stream: &Running, packet: &PacketTime, leap: Option<usize>) -> i64 {
+        microseconds(packet.time_base.seconds(packet.ticks)).saturating_add(self.shift_us(leap)).saturating_sub(stream.due_us)
     }
 
     fn shift_us(&self, leap: Option<usize>) -> i64 {
@@ -286,10 +371,33 @@ mod tests {
             ("an hour in a file", "matroska,webm", &[(20.0, 3600.0)], &[(20.0, 3600.0)], (0, 0, 1)),
             ("three recordings", "mpegts", &[(20.0, 5000.0), (40.0, -100.0)], &[(20.0, 5000.0), (40.0, -100.0)], (0, 0, 2)),
             ("a single slip", "mpegts", &[], &[(20.0, 3600.0), (20.02, 0.0)], (0, 0, 1)),
+            ("a slip within what is kept", "mpegts", &[(20.0, 6.0), (20.04, 0.0)], &[], (0, 0, 1)),
+            ("a slip backwards", "mpegts", &[(20.0, -6.0), (20.04, 0.0)], &[], (0, 0, 1)),
             ("pictures alone leap", "mpegts", &[(20.0, 3600.0)], &[], (0, 0, 1)),
             ("a slack muxer", "mpegts", &[(20.0, -0.3)], &[], (300, 300, 0)),
         ] {
             assert_eq!(mend(container, picture, sound), expect, "{what}");
         }
+    }
+
+    #[test]
+    fn slides_without_durations_are_no_leaps() {
+        for (container, apart) in [("matroska,webm", 5000), ("mpegts", 5000), ("matroska,webm", 120_000)] {
+            let mut finder = SeamFinder::new(container);
+            for index in 0..600_i64 {
+                // Every tenth slide is a short film.
+                let ticks = index / 10 * apart + index % 10 * 40;
+                let time_base = TimeBase { num: 1, den: 1000 };
+                let position = u64::try_from(index).ok();
+                finder.take(&PacketTime { stream: 0, picture: true, time_base, ticks, duration_ticks: 0, position });
+            }
+            assert_eq!(finder.finish(), [], "{container} {apart}");
+        }
+        let mut finder = SeamFinder::new("mpegts");
+        for index in 0..600 {
+            let time_base = TimeBase { num: 1, den: 1 };
+            finder.take(&PacketTime { stream: 0, picture: true, time_base, ticks: index * 5, duration_ticks: 0, position: Some(index as u64) });
+        }
+        assert_eq!(finder.finish(), []);
     }
 }

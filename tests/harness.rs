@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater::cmaf;
-use headwater::title::{CodecHeader, Ladder, Plan, PlanPolicy, SegmentNumber, SourceFacts, TrackId, plan};
+use headwater::title::{CodecHeader, Ladder, Plan, PlanPolicy, SegmentNumber, SoundPolicy, SourceFacts, TrackId, plan};
 use headwater::worker::protocol::MadeSegment;
 use headwater::worker::{Failure, Settings, Worker};
 
@@ -33,6 +33,7 @@ pub fn policy() -> PlanPolicy {
         video_copy: false,
         audio_copy: false,
         audio_copy_bps_max: 256_000,
+        sound: SoundPolicy { surround_bps: Some(384_000), low_bps: 64_000, target_hundredths_lufs: None },
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
     }

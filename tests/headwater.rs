@@ -5,13 +5,16 @@
 mod architecture;
 mod browser;
 mod capacity;
+mod channels;
 mod clips;
+mod codecs;
 mod commands;
 mod copy;
 mod corpus;
 mod crash;
 mod harness;
 mod journey;
+mod loudness;
 mod outcomes;
 mod player;
 mod readme;

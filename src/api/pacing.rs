@@ -99,6 +99,7 @@ mod tests {
             problem: None,
             remarks: vec![],
             segments_done: revision as u64,
+            has_loudness: false,
             segments_total: 100,
         }
     }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, Problem, Remark, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, AudioTier, Problem, Remark, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,6 +44,9 @@ pub struct Title {
     audio_renditions: Vec<AudioRendition>,
     /// Subtitles and captions, the default ones first; empty before it is planned.
     subtitles: Vec<Subtitles>,
+    /// The gain that brings its sound to the target loudness, in decibels, once it is planned.
+    #[schema(required)]
+    gain_db: Option<f64>,
     /// What was found in the source, and what was done about it.
     report: Vec<Remark>,
     /// Why it failed.
@@ -120,6 +123,12 @@ pub struct AudioRendition {
     /// The language (BCP 47).
     #[schema(required)]
     language: Option<String>,
+    /// Which of the renditions of its sound it is.
+    tier: AudioTier,
+    /// Whether it plays when nobody chose.
+    default: bool,
+    /// Whether it describes the picture for those who do not see it.
+    described: bool,
     /// Channels.
     channels: u8,
     /// The codec (RFC 6381).
@@ -198,6 +207,7 @@ impl Title {
             renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
             audio_renditions: planned.map(|planned| planned.audio_renditions.clone()).unwrap_or_default(),
             subtitles: planned.map(|planned| planned.subtitles.clone()).unwrap_or_default(),
+            gain_db: planned.map(|planned| f64::from(planned.gain_hundredths_db) / 100.0),
             report: record.remarks.clone(),
             problem: record.problem.clone(),
         }
@@ -231,6 +241,7 @@ pub(super) struct Planned {
     renditions: Vec<Rendition>,
     audio_renditions: Vec<AudioRendition>,
     subtitles: Vec<Subtitles>,
+    gain_hundredths_db: i32,
 }
 
 impl Planned {
@@ -262,6 +273,9 @@ impl Planned {
             AudioRendition {
                 name: audio.name.clone(),
                 language: audio.language.clone(),
+                tier: audio.tier,
+                default: audio.default,
+                described: audio.described,
                 channels: audio.channels,
                 codec: codec(track),
                 bandwidth,
@@ -271,10 +285,11 @@ impl Planned {
         });
         Self {
             duration_ms: plan.timeline.duration_ms(),
-            streams: SourceStreams::new(&record.facts, plan.video_stream),
+            streams: SourceStreams::new(&record.facts, plan.video_stream, record.loudness.as_ref()),
             renditions: video.collect(),
             audio_renditions: audio.collect(),
             subtitles: plan.text.iter().map(Subtitles::new).collect(),
+            gain_hundredths_db: plan.gain_hundredths_db,
         }
     }
 }
@@ -291,6 +306,8 @@ fn rfc_3339(unix_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::catalogue::{SourceRecord, sample};
     use crate::title::{ContentHash, Generation, ProblemCode};
@@ -310,6 +327,7 @@ mod tests {
             remarks: vec![],
             segments_done: 3,
             segments_total: 9,
+            has_loudness: false,
         }
     }
 
@@ -328,6 +346,7 @@ mod tests {
             plan: sample::plan(),
             tracks,
             finished_at_ms: None,
+            loudness: measured.then(|| BTreeMap::from([(1, sample::loudness())])),
         })
     }
 
@@ -349,6 +368,9 @@ mod tests {
         assert_eq!(title["playback"]["hls"], format!("http://h:1/t/{id}/main.m3u8"));
         assert!(title["playback"]["poster"].is_null());
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
+        assert!(title["source"]["audio"][0]["loudness"].is_null());
+        assert_eq!(title["audio_renditions"][0]["tier"], "stereo");
+        assert_eq!(title["gain_db"], 0.0);
         assert_eq!(title["renditions"][0]["bandwidth"], 3_000_000);
         assert!(title["renditions"][0]["average_bandwidth"].is_null());
         assert_eq!(title["renditions"][1]["name"], "540p");
@@ -366,6 +388,8 @@ mod tests {
             assert_eq!(title["progress"]["eta_ms"], eta_ms);
             assert_eq!(title["renditions"][0]["bandwidth"], 2_000_000);
             assert_eq!(title["renditions"][0]["average_bandwidth"], 1_500_000);
+            let loudness = serde_json::json!({"integrated_lufs": -23.05, "range_lu": 6.5, "true_peak_dbtp": -3.2, "silent": false});
+            assert_eq!(title["source"]["audio"][0]["loudness"], loudness);
         }
     }
 

@@ -1,8 +1,11 @@
 //! What the catalogue keeps of a title, as it is handed out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::title::{CodecHeader, ContentHash, Generation, Plan, Problem, Remark, SegmentNumber, SourceFacts, TitleId, TitleState, TrackId};
+use crate::title::{
+    CodecHeader, ContentHash, Generation, Loudness, Plan, Problem, Remark, SegmentNumber, SourceFacts, TitleId, TitleState, TrackId,
+};
 
 /// The source as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct TitleRecord {
     pub segments_done: u64,
     /// Segments of the plan, all tracks together; 0 before it is planned.
     pub segments_total: u64,
+    /// Whether the loudness of its generation was measured.
+    pub has_loudness: bool,
 }
 
 /// One track of a planned title.
@@ -87,6 +92,8 @@ pub struct PlanRecord {
     pub tracks: Vec<TrackRecord>,
     /// When its last segment was made, in Unix milliseconds.
     pub finished_at_ms: Option<i64>,
+    /// How loud the audio streams of the source are, by index; absent before they were measured.
+    pub loudness: Option<BTreeMap<u32, Loudness>>,
 }
 
 /// A row of the ledger: a segment that is durable in the store.

@@ -29,6 +29,7 @@ pub(super) fn title(row: &SqliteRow) -> Result<TitleRecord> {
         remarks: from_json("remarks", row.try_get("remarks")?)?,
         segments_done: number(row, "segments_done")?,
         segments_total: number(row, "segments_total")?,
+        has_loudness: row.try_get("has_loudness")?,
     })
 }
 

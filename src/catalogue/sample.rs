@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::{SegmentRecord, TrackRates, TrackRecord};
 use crate::title::{
-    AudioAnchor, CodecHeader, ContentHash, Plan, Ratio, SegmentNumber, SourceFacts, StreamFacts, TitleId, TrackId, TrackKind, sample,
+    AudioAnchor, CodecHeader, ContentHash, Loudness, Plan, Ratio, SegmentNumber, SourceFacts, StreamFacts, TitleId, TrackId, TrackKind,
+    sample,
 };
 
 /// A title's identifier; a larger `age` is a younger title.
@@ -16,7 +17,7 @@ pub(crate) fn title_id(age: u64) -> TitleId {
 pub(crate) fn facts() -> SourceFacts {
     let mut audio = sample::audio_facts(-1024, 576_000);
     audio.profile = Some("LC".into());
-    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024 }];
+    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024, retuned: Some((7, i64::MAX)) }];
     SourceFacts { bytes: 6, declared_duration_ms: Some(-1), ..sample::facts(vec![StreamFacts::Audio(audio)]) }
 }
 
@@ -79,4 +80,15 @@ pub(crate) fn segments() -> Vec<SegmentRecord> {
 /// Rates of every track.
 pub(crate) fn rates() -> Vec<(TrackId, TrackRates)> {
     plan().tracks().map(|track| (track, TrackRates { peak_bps: 2_000_000, average_bps: 1_500_000 })).collect()
+}
+
+/// How loud its sound is.
+pub(crate) fn loudness() -> Loudness {
+    Loudness {
+        integrated_hundredths_lufs: Some(-2305),
+        range_hundredths_lu: 650,
+        true_peak_hundredths_dbtp: Some(-320),
+        mix_true_peak_hundredths_dbtp: None,
+        silent: false,
+    }
 }

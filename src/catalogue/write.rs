@@ -1,12 +1,14 @@
 //! Every change of the catalogue: each one transaction, each moving a title forward or refusing to.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::rows::{self, signed, to_json};
 use super::text::named;
 use super::{Catalogue, Error, Result, SegmentRecord, SourceRecord, TitleRecord, TrackRates, TrackRecord};
-use crate::title::{Generation, Plan, Problem, Remark, SourceFacts, TitleId, TitleState, TrackId};
+use crate::title::{Generation, Loudness, Plan, Problem, Remark, SourceFacts, TitleId, TitleState, TrackId};
 
 /// Deletions that [`Catalogue::changed_since`] can still tell.
 const DELETIONS_REMEMBERED: i64 = 10_000;
@@ -173,6 +175,43 @@ impl Catalogue {
             .bind(generation.0)
             .execute(&mut *turn.transaction)
             .await?;
+        turn.commit(id).await
+    }
+
+    /// Records how loud the audio streams of a generation are, by index, and adds `remarks`. What was recorded before is
+    /// replaced; in no state does it change anything else.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] when the title is at another generation.
+    pub async fn set_loudness(
+        &self,
+        id: TitleId,
+        generation: Generation,
+        loudness: &BTreeMap<u32, Loudness>,
+        remarks: &[Remark],
+        now_ms: i64,
+    ) -> Result<TitleRecord> {
+        let mut turn = self.turn(now_ms).await?;
+        let title = turn.load(id).await?;
+        if title.generation != generation {
+            return Err(Error::conflict(format!("title {id} is at generation {}, not {generation}", title.generation)));
+        }
+        let changed = sqlx::query("UPDATE plans SET loudness = ? WHERE title = ? AND generation = ?")
+            .bind(to_json("a loudness", loudness)?)
+            .bind(id.to_string())
+            .bind(generation.0)
+            .execute(&mut *turn.transaction)
+            .await?;
+        if changed.rows_affected() == 0 {
+            return Err(Error::NotFound("plan"));
+        }
+        let all: Vec<Remark> = title.remarks.iter().chain(remarks).cloned().collect();
+        sqlx::query("UPDATE titles SET has_loudness = 1, remarks = ? WHERE id = ?")
+            .bind(to_json("remarks", &all)?)
+            .bind(id.to_string())
+            .execute(&mut *turn.transaction)
+            .await?;
+        turn.touch(id).await?;
         turn.commit(id).await
     }
 

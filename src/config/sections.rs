@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, UploadSettings, WorkerSettings};
-use crate::title::{Ladder, PlanPolicy};
+use crate::title::{Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
 const MIB: u64 = 1 << 20;
@@ -140,6 +140,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
     let bitrate_kbps = reader.integer("audio.bitrate_kbps", 32..=320_u32);
     let audio_copy = reader.boolean("audio.copy");
     let audio_copy_max_kbps = reader.integer("audio.copy_max_kbps", 32..=1000_u32);
+    let sound = sound(reader);
     Some(PlanPolicy {
         segment_ms: segment_length?.as_millis() as u32,
         frame_rate_max: frame_rate_max?,
@@ -149,8 +150,24 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
         video_copy: video_copy?,
         audio_copy: audio_copy?,
         audio_copy_bps_max: audio_copy_max_kbps? * 1000,
+        sound: sound?,
         duration_max_ms: duration_max?.as_millis() as u64,
         pixels_max: pixels_max? as u64,
+    })
+}
+
+fn sound(reader: &mut Reader) -> Option<SoundPolicy> {
+    let surround = reader.boolean("audio.surround");
+    let surround_kbps = reader.integer("audio.surround_kbps", 128..=1024_u32);
+    let low_kbps = reader.integer("audio.low_kbps", 24..=320_u32);
+    let level = reader.choice("audio.loudness", &[("off", false), ("target", true)]);
+    let target_lufs = reader.integer("audio.loudness_target", -31..=-8_i32);
+    let surround_bps = surround_kbps? * 1000;
+    let target_hundredths = target_lufs? * 100;
+    Some(SoundPolicy {
+        surround_bps: surround?.then_some(surround_bps),
+        low_bps: low_kbps? * 1000,
+        target_hundredths_lufs: level?.then_some(target_hundredths),
     })
 }
 

@@ -17,6 +17,8 @@ use super::audio_encoder;
 use super::audio_lane::AudioLane;
 use super::avc_copy::{self, AvcCopy};
 use super::colour;
+use super::downmix::Target;
+use super::listen::listen;
 use super::pulse::Pulse;
 use super::scaler::Scaler;
 use super::source::Source;
@@ -43,6 +45,7 @@ pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::R
                 Some(engine) => engine.make(number, &tracks).map(|()| Reply::Done),
                 None => Err(failed("no plan was opened")),
             },
+            Request::Listen { stream } => listen(&file, stream, pulse).map(Reply::Heard),
         };
         pulse.reply(&answer.unwrap_or_else(|problem| Reply::Refused(or_short_of_memory(problem))))?;
     }
@@ -58,9 +61,10 @@ struct Engine {
     colour: Option<ColourFacts>,
     video: Option<VideoLane>,
     scaler: Option<Scaler>,
-    audio: Vec<(TrackId, AudioLane)>,
     avc: Option<AvcCopy>,
     aac: Vec<(TrackId, AacCopy)>,
+    /// By stream: the renditions of one sound come out of one decode.
+    audio: Vec<(u32, AudioLane)>,
     pulse: Pulse,
 }
 
@@ -202,9 +206,9 @@ impl Engine {
             return self.copy_audio(number, id);
         }
         let frames = self.plan.audio_frames(id.index, number).ok_or_else(|| failed("no such segment"))?;
-        let stretch = self.audio_lane(id)?.stretch(&frames).map_err(failed)?;
-        let track = &self.plan.audio[usize::from(id.index)];
-        let samples = audio_encoder::encode(track, &stretch.sound, frames.end - frames.start)?;
+        let track = self.plan.audio[usize::from(id.index)].clone();
+        let stretch = self.audio_lane(track.stream)?.stretch(&frames, Target::of_channels(track.channels)).map_err(failed)?;
+        let samples = audio_encoder::encode(&track, &stretch.sound, frames.end - frames.start)?;
         self.send(id, number, &samples, stretch.concealed, 0)
     }
 
@@ -222,13 +226,14 @@ impl Engine {
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }
 
-    fn audio_lane(&mut self, id: TrackId) -> Result<&mut AudioLane, Problem> {
-        let at = match self.audio.iter().position(|(known, _)| *known == id) {
+    fn audio_lane(&mut self, stream: u32) -> Result<&mut AudioLane, Problem> {
+        let at = match self.audio.iter().position(|(known, _)| *known == stream) {
             Some(at) => at,
             None => {
+                let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
                 let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
-                let lane = AudioLane::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone());
-                self.audio.push((id, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
+                let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
+                self.audio.push((stream, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1
             }
         };

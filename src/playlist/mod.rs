@@ -9,6 +9,7 @@ mod media;
 mod multivariant;
 pub mod names;
 mod rates;
+mod sound_groups;
 #[cfg(test)]
 mod testing;
 

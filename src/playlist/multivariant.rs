@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
+use m3u8_rs::{MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
 
 use super::durations::Durations;
 use super::rates::{Rates, promised};
-use super::{Error, VERSION, captions, names};
-use crate::title::{AudioTrack, FrameRate, Generation, Plan, TrackId, VideoTrack};
+use super::{Error, VERSION, captions, names, sound_groups};
+use crate::title::{AudioTier, FrameRate, Generation, Plan, TrackId, VideoTrack};
 
 /// What is known of a track beside the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,38 +20,46 @@ pub struct TrackFacts {
     pub average_bps: Option<u64>,
 }
 
-/// Names the group of all audio renditions.
-const AUDIO_GROUP: &str = "audio";
 /// A player starts with the first variant; one of about this cap starts fast on most lines.
 const START_BPS: u32 = 2_000_000;
 
 /// The multivariant playlist of a title whose tracks of pictures and sound have the URLs of `generation`; its text tracks have
 /// URLs of their own.
 ///
-/// With pictures, each video track is a variant and all audio tracks form the group they share. Without, the default
-/// audio track is the only variant, and where there are more they form a group with it.
+/// With pictures, each video track is a variant, once for each group of sounds. Without, each tier of sound is a variant; its
+/// sounds form a group where there are more than one, or where a player must know the channels to choose.
 ///
 /// # Errors
 /// [`Error::NoFacts`] when `facts` lacks a track of the plan, [`Error::NoTracks`] when the plan has none.
 pub fn multivariant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackId, TrackFacts>) -> Result<String, Error> {
     let durations = Durations::of(plan);
     let known = |track| known(plan, &durations, facts, track);
-    let audio = plan.tracks().skip(plan.video.len()).map(known).collect::<Result<Vec<_>, _>>()?;
-    let grouped = if plan.video.is_empty() { audio.len() > 1 } else { !audio.is_empty() };
-    let group = if grouped { audio.as_slice() } else { &[] };
+    let groups = sound_groups::groups(plan);
+    let has_surround = plan.audio.iter().any(|audio| audio.tier == AudioTier::Surround);
+    let grouped = !plan.video.is_empty() || has_surround || groups.iter().any(|group| group.members.len() > 1);
     let mut variants = Vec::new();
-    for index in variant_order(plan) {
-        let track = known(TrackId::video(index))?;
-        variants.push(picture_variant(plan, generation, &track, group));
+    let mut alternatives = Vec::new();
+    for group in &groups {
+        let members = group.members.iter().map(|track| known(*track)).collect::<Result<Vec<_>, _>>()?;
+        if grouped {
+            alternatives.extend(sound_groups::renditions(plan, generation, group));
+        }
+        for index in variant_order(plan) {
+            variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, Some((group.id, members.as_slice()))));
+        }
+        if let (true, Some((first, others))) = (plan.video.is_empty(), members.split_first()) {
+            // Players that load the variant beside a chosen rendition carry two of them.
+            variants.push(variant(generation, first, grouped.then_some((group.id, others))));
+        }
     }
-    if let (true, Some((first, others))) = (plan.video.is_empty(), audio.split_first()) {
-        // Players that load the variant beside a chosen rendition carry two of them.
-        variants.push(variant(generation, first, others, grouped));
+    if groups.is_empty() {
+        for index in variant_order(plan) {
+            variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, None));
+        }
     }
     if variants.is_empty() {
         return Err(Error::NoTracks);
     }
-    let mut alternatives = if grouped { renditions(plan, generation) } else { Vec::new() };
     alternatives.extend(captions::renditions(plan));
     if !plan.text.is_empty() {
         variants.iter_mut().for_each(|variant| variant.subtitles = Some(captions::GROUP.to_owned()));
@@ -91,16 +99,20 @@ fn variant_order(plan: &Plan) -> Vec<u8> {
     order
 }
 
-fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, group: &[Known<'_>]) -> VariantStream {
+/// A group of sounds by its name, with those of them that are loaded beside a variant.
+type Beside<'a> = Option<(&'static str, &'a [Known<'a>])>;
+
+fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> VariantStream {
     let size = plan.video.get(usize::from(track.track.index));
-    let mut variant = variant(generation, track, group, !group.is_empty());
+    let mut variant = variant(generation, track, beside);
     variant.resolution = size.map(|video| Resolution { width: video.width.into(), height: video.height.into() });
     variant.other_attributes = Some(picture_attributes(plan.timeline.frame_rate()));
     variant
 }
 
 /// A variant of `track`, played with any one of `beside`.
-fn variant(generation: Generation, track: &Known<'_>, beside: &[Known<'_>], grouped: bool) -> VariantStream {
+fn variant(generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> VariantStream {
+    let (group, beside) = beside.map_or((None, [].as_slice()), |(group, members)| (Some(group), members));
     let peak_beside = beside.iter().map(|other| other.rates.peak_bps).max().unwrap_or(0);
     let average_beside = beside.iter().map(|other| other.rates.average_bps).max().unwrap_or(0);
     let bandwidth = track.rates.peak_bps.saturating_add(peak_beside);
@@ -116,7 +128,7 @@ fn variant(generation: Generation, track: &Known<'_>, beside: &[Known<'_>], grou
         bandwidth,
         average_bandwidth: Some(average.min(bandwidth)),
         codecs: Some(codecs.join(",")),
-        audio: grouped.then(|| AUDIO_GROUP.to_owned()),
+        audio: group.map(str::to_owned),
         ..VariantStream::default()
     }
 }
@@ -130,57 +142,12 @@ fn picture_attributes(rate: FrameRate) -> HashMap<String, QuotedOrUnquoted> {
     HashMap::from([("FRAME-RATE".to_owned(), QuotedOrUnquoted::Unquoted(value))])
 }
 
-fn renditions(plan: &Plan, generation: Generation) -> Vec<AlternativeMedia> {
-    let mut renditions: Vec<AlternativeMedia> = Vec::new();
-    for (track, audio) in plan.tracks().skip(plan.video.len()).zip(&plan.audio) {
-        let language = audio.language.clone().filter(|tag| is_language_tag(tag));
-        // Players choose by language only: of several in one, the first stands for it (RFC 8216bis 4.4.6.1.1).
-        let language_taken = renditions.iter().any(|other| other.autoselect && other.language == language);
-        let default = audio.default && !renditions.iter().any(|other| other.default);
-        renditions.push(AlternativeMedia {
-            media_type: AlternativeMediaType::Audio,
-            uri: Some(names::media(generation, track)),
-            group_id: AUDIO_GROUP.to_owned(),
-            name: name_in_group(audio, &renditions),
-            language,
-            default,
-            autoselect: default || !language_taken,
-            channels: Some(audio.channels.to_string()),
-            ..AlternativeMedia::default()
-        });
-    }
-    renditions
-}
-
-fn is_language_tag(tag: &str) -> bool {
-    !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// The track's name without what a quoted string may not hold (RFC 8216bis 4.2), unlike any name before it.
-fn name_in_group(audio: &AudioTrack, others: &[AlternativeMedia]) -> String {
-    let allowed = |symbol: char| match symbol {
-        '"' => '\'',
-        symbol if symbol.is_control() => ' ',
-        symbol => symbol,
-    };
-    let cleaned: String = audio.name.chars().map(allowed).collect();
-    let wanted = if cleaned.trim().is_empty() { "Audio" } else { cleaned.trim() };
-    let taken = |name: &str| others.iter().any(|other| other.name == name);
-    let mut name = wanted.to_owned();
-    let mut count = 1;
-    while taken(&name) {
-        count += 1;
-        name = format!("{wanted} ({count})");
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use m3u8_rs::parse_master_playlist;
 
     use super::*;
-    use crate::playlist::testing::{audio, plan};
+    use crate::playlist::testing::{audio, low, plan, surround};
     use crate::title::TextKind;
     use crate::title::sample::text_track;
 
@@ -276,35 +243,71 @@ mod tests {
         assert_eq!(lines(&text, "#EXT-X-MEDIA:").len(), 2);
     }
 
+    /// Two languages and a description in stereo, one of them in 5.1 too.
     #[test]
-    fn renditions_are_told_apart() {
-        let mut plan = plan((24, 1), 960, 4000);
-        plan.audio.extend([
-            audio("German", Some("de"), true),
-            audio("Say \"hi\"\n\tnow", None, false),
-            audio("\u{7}", None, false),
-            audio("x", Some("e\"n"), false),
-        ]);
+    fn golden_several_sounds() {
+        let mut plan = plan((25, 1), 1000, 4000);
+        plan.video.truncate(2);
+        let mut english = audio("English", Some("en-GB"), false);
+        english.stream = 2;
+        let mut described = audio("English, described", Some("en-GB"), false);
+        (described.stream, described.described) = (3, true);
+        plan.audio.extend([english, described]);
+        plan.audio.push(surround(&plan.audio[0]));
+        let expect = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a0/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a1/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en-GB\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a2/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en-GB\",NAME=\"English, described\",AUTOSELECT=YES,CHARACTERISTICS=\"public.accessibility.describes-video\",CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a3/index.m3u8\",GROUP-ID=\"surround\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"6\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a1/index.m3u8\",GROUP-ID=\"surround\",LANGUAGE=\"en-GB\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a2/index.m3u8\",GROUP-ID=\"surround\",LANGUAGE=\"en-GB\",NAME=\"English, described\",AUTOSELECT=YES,CHARACTERISTICS=\"public.accessibility.describes-video\",CHANNELS=\"2\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=2140002,AVERAGE-BANDWIDTH=1130002,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=960x540,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"audio\"\n\
+            1/v1/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=3140002,AVERAGE-BANDWIDTH=2130002,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"audio\"\n\
+            1/v0/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=2140003,AVERAGE-BANDWIDTH=1130003,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=960x540,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"surround\"\n\
+            1/v1/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=3140003,AVERAGE-BANDWIDTH=2130003,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"surround\"\n\
+            1/v0/index.m3u8\n";
+        assert_eq!(multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist"), expect);
+    }
+
+    #[test]
+    fn golden_sound_alone_in_two_languages() {
+        let mut plan = plan((48_000, 1024), 960, 4000);
+        plan.video.clear();
+        let mut english = audio("English", Some("en"), false);
+        english.stream = 2;
+        plan.audio.push(english);
+        plan.audio.extend([low(&plan.audio[0]), low(&plan.audio[1])]);
+        let expect = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a0/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a1/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a2/index.m3u8\",GROUP-ID=\"low\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a3/index.m3u8\",GROUP-ID=\"low\",LANGUAGE=\"en\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=280001,AVERAGE-BANDWIDTH=260001,CODECS=\"mp4a.40.2\",AUDIO=\"audio\"\n1/a0/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=280005,AVERAGE-BANDWIDTH=260005,CODECS=\"mp4a.40.2\",AUDIO=\"low\"\n1/a2/index.m3u8\n";
+        assert_eq!(multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist"), expect);
+    }
+
+    #[test]
+    fn sound_alone_in_one_language_needs_no_group_unless_channels_differ() {
+        let mut plan = plan((48_000, 1024), 960, 4000);
+        plan.video.clear();
+        plan.audio.push(low(&plan.audio[0]));
         let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
-        let (_, playlist) = parse_master_playlist(text.as_bytes()).expect("it parses");
-        let found: Vec<_> = playlist
-            .alternatives
-            .iter()
-            .map(|other| (other.name.as_str(), other.language.as_deref(), other.default, other.autoselect))
-            .collect();
         let expect = [
-            ("German", Some("de"), true, true),
-            ("German (2)", Some("de"), false, false),
-            ("Say 'hi'  now", None, false, true),
-            ("Audio", None, false, false),
-            ("x", None, false, false),
+            "BANDWIDTH=140000,AVERAGE-BANDWIDTH=130000,CODECS=\"mp4a.40.2\"",
+            "BANDWIDTH=140001,AVERAGE-BANDWIDTH=130001,CODECS=\"mp4a.40.2\"",
         ];
-        assert_eq!(found, expect);
-        assert!(text.chars().all(|symbol| symbol == '\n' || !symbol.is_control()));
-        assert!(
-            lines(&text, "#EXT-X-STREAM-INF:")[0]
-                .starts_with("BANDWIDTH=2140004,AVERAGE-BANDWIDTH=1130004,CODECS=\"avc1.64001f,mp4a.40.2\",")
-        );
+        assert_eq!(lines(&text, "#EXT-X-STREAM-INF:"), expect);
+        assert!(!text.contains("EXT-X-MEDIA"), "{text}");
+        plan.audio.insert(1, surround(&plan.audio[0]));
+        let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
+        let groups: Vec<_> =
+            lines(&text, "#EXT-X-STREAM-INF:").iter().filter_map(|line| line.split("AUDIO=").nth(1).map(str::to_owned)).collect();
+        assert_eq!(groups, ["\"audio\"", "\"surround\"", "\"low\""]);
+        assert_eq!(lines(&text, "#EXT-X-MEDIA:").len(), 3);
     }
 
     #[test]

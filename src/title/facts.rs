@@ -145,6 +145,21 @@ pub struct AudioAnchor {
     /// Position of the packet's first sample on the stream's own sample clock (samples at `sample_rate`; 0 is time zero of
     /// the source).
     pub sample: i64,
+    /// Where sound at another rate than that clock's goes on: the place on the clock where it began, and its own samples since.
+    pub retuned: Option<(i64, i64)>,
+}
+
+/// What a container says an audio stream is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioRoles {
+    /// It describes the picture for those who do not see it.
+    pub described: bool,
+    /// Somebody talks about the film.
+    pub commentary: bool,
+    /// It is in the language that the film was made in.
+    pub original: bool,
+    /// It was dubbed.
+    pub dubbed: bool,
 }
 
 /// An audio stream.
@@ -160,12 +175,16 @@ pub struct AudioFacts {
     pub sample_rate: u32,
     /// Channels.
     pub channels: u32,
+    /// FFmpeg's name of the layout, such as `5.1(side)`; absent where neither the source nor usage says what its channels are.
+    pub layout: Option<String>,
     /// Language as tagged in the container (usually ISO 639-2), if it is.
     pub language: Option<String>,
     /// The track's title as tagged, if it is.
     pub label: Option<String>,
     /// Whether the container marks it as the default.
     pub default: bool,
+    /// What the container says it is for.
+    pub roles: AudioRoles,
     /// Length of a tick.
     pub time_base: TimeBase,
     /// First audible sample on the stream's sample clock, encoder delay taken off.
@@ -178,6 +197,8 @@ pub struct AudioFacts {
     pub discontinuity_count: u64,
     /// What copying it takes, or why it cannot be copied.
     pub aac: Result<AacFacts, CopyDoubt>,
+    /// How often the sample rate or the channels change.
+    pub form_change_count: u64,
 }
 
 impl AudioFacts {

@@ -1,7 +1,11 @@
 //! What the content team is told about a source when it is planned: what was found in it, what was done about it.
 
+mod sound;
+
+pub use sound::{of_loudness, of_sound};
+
 use super::frame_rate::is_constant;
-use super::{AudioFacts, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
+use super::{AudioFacts, AudioTrack, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
 
 /// What is worth saying of the picture.
 pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
@@ -42,23 +46,20 @@ pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
     remarks
 }
 
-/// What is worth saying of the streams together, for a plan that lasts `duration_ms`.
-pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&AudioFacts], duration_ms: u64) -> Vec<Remark> {
+/// What is worth saying of the streams together, for a plan that lasts `duration_ms` and has these audio tracks.
+pub fn of_streams(
+    facts: &SourceFacts,
+    picture: Option<&VideoFacts>,
+    sounds: &[&AudioFacts],
+    tracks: &[AudioTrack],
+    duration_ms: u64,
+) -> Vec<Remark> {
     let mut remarks = Vec::new();
-    match (picture, sounds.first()) {
+    let default_sound = tracks.first().and_then(|track| facts.audio(track.stream));
+    match (picture, default_sound) {
         (Some(_), None) => remarks.push(Remark::new(RemarkCode::NoAudio, "There is no sound in the source.")),
         (None, _) => remarks.push(Remark::new(RemarkCode::AudioOnly, "There is no moving picture in the source: the title is sound only.")),
-        (Some(video), Some(audio)) => {
-            let late = audio.seconds(audio.first_sample) - video.time_base.seconds(video.first_pts);
-            let late_ms = (late * 1000).round().to_integer();
-            if late_ms >= LATE_MS {
-                let message = format!("The sound begins {late_ms} ms after the picture. It was kept so, with silence before it.");
-                remarks.push(Remark::new(RemarkCode::AudioStartsLate, message));
-            } else if late_ms <= -LATE_MS {
-                let message = format!("The picture begins {} ms after the sound. The first picture is shown until then.", -late_ms);
-                remarks.push(Remark::new(RemarkCode::VideoStartsLate, message));
-            }
-        }
+        (Some(video), Some(audio)) => remarks.extend(sound::of_both(video, audio)),
     }
     if let Some(declared_ms) = facts.declared_duration_ms
         && (declared_ms - duration_ms as i64).abs() > 1000
@@ -91,6 +92,3 @@ pub fn of_copies(picture: Option<&str>, sounds: &[String]) -> Vec<Remark> {
     });
     picture.into_iter().chain(sound).collect()
 }
-
-/// A start this much later than the other track's is worth a remark.
-const LATE_MS: i128 = 100;

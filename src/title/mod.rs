@@ -11,6 +11,7 @@ mod hash;
 mod id;
 mod ladder;
 mod language;
+mod loudness;
 mod plan;
 mod problem;
 mod report;
@@ -22,18 +23,20 @@ mod track;
 
 pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_MS, CopyDoubt};
 pub use facts::{
-    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts, SubtitleFacts,
-    SubtitleForm, TimeBase, VideoFacts,
+    AudioAnchor, AudioFacts, AudioRoles, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts,
+    SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,
 };
+pub use findings::of_loudness as loudness_remarks;
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, own_size};
 pub use language::{InvalidLanguageTag, LanguageTag};
+pub use loudness::Loudness;
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, InvalidTextKind, Plan, PlanPolicy,
-    PlanRefusal, SoundPlacement, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack,
-    copy_picture, copy_sound, plan, sound_placement,
+    PlanRefusal, SoundPlacement, SoundPolicy, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange,
+    VideoTrack, copy_picture, copy_sound, plan, sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

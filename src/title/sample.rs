@@ -1,9 +1,9 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, FieldOrder, FrameRate,
-    Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TextKind, TextOrigin, TextTrack,
-    TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioRoles, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, FieldOrder,
+    FrameRate, Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SoundPolicy, SourceFacts, StreamFacts, TextKind,
+    TextOrigin, TextTrack, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -20,6 +20,7 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
         ],
         audio: vec![audio_track("German", Some("de"), true)],
         gain_hundredths_db: 0,
+        mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,
         text: Vec::new(),
     }
 }
@@ -67,6 +68,16 @@ pub(crate) fn text_track(name: &str, language: Option<&str>, kind: TextKind, at:
     }
 }
 
+/// The 5.1 rendition of the sound of `stereo`.
+pub(crate) fn surround_track(stereo: &AudioTrack) -> AudioTrack {
+    AudioTrack { tier: AudioTier::Surround, channels: 6, bit_rate_bps: 384_000, ..stereo.clone() }
+}
+
+/// The rendition of the sound of `stereo` at the low bit rate.
+pub(crate) fn low_track(stereo: &AudioTrack) -> AudioTrack {
+    AudioTrack { tier: AudioTier::Low, bit_rate_bps: 64_000, ..stereo.clone() }
+}
+
 /// A progressive 1280×720 stream of `count` pictures, `interval` ticks of `1/den` s apart, from time zero.
 pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Option<(u32, u32)>) -> VideoFacts {
     let last_pts = interval * (count as i64 - 1);
@@ -106,15 +117,18 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
         profile: None,
         sample_rate: 48_000,
         channels: 2,
+        layout: Some("stereo".into()),
         language: Some("ger".into()),
         label: None,
         default: true,
+        roles: AudioRoles::default(),
         time_base: TimeBase { num: 1, den: 48_000 },
         first_sample,
         end_sample,
         anchors: Vec::new(),
         discontinuity_count: 0,
         aac: Err(CopyDoubt::Codec),
+        form_change_count: 0,
     }
 }
 
@@ -134,7 +148,13 @@ pub(crate) fn policy() -> PlanPolicy {
         video_copy: true,
         audio_copy: true,
         audio_copy_bps_max: 256_000,
+        sound: sound_policy(),
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
     }
+}
+
+/// How sound is planned by default.
+pub(crate) fn sound_policy() -> SoundPolicy {
+    SoundPolicy { surround_bps: Some(384_000), low_bps: 64_000, target_hundredths_lufs: None }
 }

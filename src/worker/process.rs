@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
 use super::protocol::{self, MadeSegment, Reply, Request, SOURCE_FD, Survey};
-use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
+use crate::title::{CodecHeader, Loudness, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// How workers are started and watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +164,18 @@ impl Worker {
         }
     }
 
+    /// Measures how loud an audio stream is; decodes all of it.
+    ///
+    /// # Errors
+    /// As [`Worker::survey`].
+    pub async fn listen(&mut self, stream: u32) -> Result<Loudness, Failure> {
+        self.ask(&Request::Listen { stream }).await?;
+        match self.answer(None).await? {
+            Reply::Heard(loudness) => Ok(loudness),
+            other => Err(self.nonsense(&other).await),
+        }
+    }
+
     /// Lets the worker end by itself, which it does when there is nothing more to read; kills it if it will not.
     pub async fn end(self) {
         let Self { mut child, requests, .. } = self;
@@ -233,6 +245,7 @@ impl Worker {
             Reply::Segment(_) => "a segment",
             Reply::Done => "the end",
             Reply::Refused(_) => "a refusal",
+            Reply::Heard(_) => "a loudness",
         };
         self.kill(Failure::ProtocolError(format!("{what} was not asked for"))).await
     }

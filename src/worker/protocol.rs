@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::text::SourceText;
-use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
+use crate::title::{CodecHeader, Loudness, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// The descriptor under which a worker finds the source, open for reading.
 pub const SOURCE_FD: i32 = 3;
@@ -37,6 +37,11 @@ pub enum Request {
         /// Of which tracks.
         tracks: Vec<TrackId>,
     },
+    /// Measure how loud an audio stream is, all of it. Needs no plan. Answered by [`Reply::Heard`] or [`Reply::Refused`].
+    Listen {
+        /// Index of the stream in the container.
+        stream: u32,
+    },
 }
 
 /// What a worker answers.
@@ -57,6 +62,8 @@ pub enum Reply {
     Done,
     /// The request cannot be done, and why; the worker is still of use.
     Refused(Problem),
+    /// How loud the stream is.
+    Heard(Loudness),
 }
 
 /// What a survey found. The texts are not facts that plans are computed from again and again: they are stored as documents.

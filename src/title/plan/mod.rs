@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 mod copy;
+mod level;
 mod picture;
 mod sound;
 mod text;
@@ -13,7 +14,7 @@ use picture::video_tracks;
 pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
-pub use sound::{AudioMethod, AudioTier, AudioTrack};
+pub use sound::{AudioMethod, AudioTier, AudioTrack, SoundPolicy};
 pub use text::{InvalidTextKind, TextKind, TextOrigin, TextTrack};
 
 use super::{
@@ -45,6 +46,8 @@ pub struct PlanPolicy {
     pub audio_copy: bool,
     /// Highest bit rate of sound that is copied, in bits a second.
     pub audio_copy_bps_max: u32,
+    /// The rest of what is decided about sound.
+    pub sound: SoundPolicy,
     /// Longest title in milliseconds.
     pub duration_max_ms: u64,
     /// Most pixels of a source picture.
@@ -68,6 +71,8 @@ pub struct Plan {
     pub audio: Vec<AudioTrack>,
     /// Gain of all sound in hundredths of a decibel; 0 leaves it as it is.
     pub gain_hundredths_db: i32,
+    /// Level of sound whose channels are added up into fewer, in hundredths of a decibel, on top of the gain.
+    pub mix_hundredths_db: i32,
     /// Text renditions, the default one first.
     pub text: Vec<TextTrack>,
 }
@@ -148,14 +153,17 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         remarks.extend(findings::of_picture(video, frame_rate));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
-    remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));
+    let audio = audio_tracks(&sounds, picture.is_some(), policy);
+    remarks.extend(findings::of_streams(facts, picture, &sounds, &audio, timeline.duration_ms()));
+    remarks.extend(findings::of_sound(&sounds, &audio));
     let mut plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
         video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
-        audio: audio_tracks(&sounds, policy),
+        audio,
         gain_hundredths_db: 0,
+        mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,
         text: Vec::new(),
         timeline,
     };
@@ -273,8 +281,10 @@ mod tests {
         second.default = false;
         let source = facts(vec![StreamFacts::Audio(audio_facts(0, 48_000)), StreamFacts::Audio(second)]);
         let (plan, _) = plan(&source, &policy()).expect("a plan");
-        let names: Vec<_> = plan.audio.iter().map(|track| track.name.as_str()).collect();
-        assert_eq!(names, ["German", "German (2)"]);
+        let of_tier = |tier| plan.audio.iter().filter(move |track| track.tier == tier).map(|track| track.name.as_str());
+        for tier in [AudioTier::Stereo, AudioTier::Low] {
+            assert_eq!(of_tier(tier).collect::<Vec<_>>(), ["German", "German (2)"]);
+        }
         assert!(plan.audio[0].default && !plan.audio[1].default);
     }
 

@@ -182,7 +182,7 @@ fn sound_has_its_limits_too() {
     };
     assert_eq!(refusal(|_, _, _| {}), None);
     assert_eq!(refusal(|_, _, policy| policy.audio_copy = false), Some(CopyRefusal::Off));
-    assert_eq!(refusal(|_, plan, _| plan.gain_hundredths_db = -30), Some(CopyRefusal::Gain));
+    assert_eq!(refusal(|_, _, policy| policy.sound.target_hundredths_lufs = Some(-1800)), Some(CopyRefusal::Gain));
     assert_eq!(refusal(|_, plan, _| plan.audio[0].tier = crate::title::AudioTier::Surround), Some(CopyRefusal::Off));
     assert_eq!(refusal(|audio, _, _| audio.aac = Err(CopyDoubt::Format)), Some(CopyRefusal::Doubt(CopyDoubt::Format)));
     // 256 kbit/s are 682.7 bytes a frame, and a twentieth more is let through.

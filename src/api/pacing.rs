@@ -101,6 +101,8 @@ mod tests {
             segments_done: revision as u64,
             has_loudness: false,
             segments_total: 100,
+            has_poster: false,
+            has_storyboard: false,
         }
     }
 

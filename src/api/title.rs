@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, AudioTier, Problem, Remark, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, AudioTier, Problem, Remark, Still, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -75,10 +75,11 @@ pub struct Playback {
     /// The multivariant playlist: the one stable URL of the title. Absent when it failed.
     #[schema(required, format = "uri")]
     hls: Option<String>,
-    /// A still picture.
+    /// A still picture, a JPEG; absent until it is made, and where there is nothing to show.
     #[schema(required, format = "uri")]
     poster: Option<String>,
-    /// Small pictures along the time.
+    /// Small pictures along the time: WebVTT whose cues name parts of JPEG sheets (`sprite-0.jpg#xywh=160,90,160,90`); absent
+    /// until they are made, and where there is nothing to show.
     #[schema(required, format = "uri")]
     storyboard: Option<String>,
 }
@@ -200,8 +201,8 @@ impl Title {
             progress: TitleProgress::new(record, live),
             playback: Playback {
                 hls: (record.state != TitleState::Failed).then(|| format!("{base}{}", multivariant_path(record.id))),
-                poster: None,
-                storyboard: None,
+                poster: record.has_poster.then(|| format!("{base}{}", still_path(record, Still::Poster))),
+                storyboard: record.has_storyboard.then(|| format!("{base}{}", still_path(record, Still::Storyboard))),
             },
             source,
             renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
@@ -299,6 +300,11 @@ fn multivariant_path(id: TitleId) -> String {
     format!("/t/{id}/main.m3u8")
 }
 
+/// Path of a still of a title's generation at the public listener.
+fn still_path(record: &TitleRecord, still: Still) -> String {
+    format!("/t/{}/{}/{still}", record.id, record.ledger)
+}
+
 fn rfc_3339(unix_ms: i64) -> String {
     // Times are ours and lie within the range; the epoch stands for one that does not.
     Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
@@ -328,6 +334,8 @@ mod tests {
             segments_done: 3,
             segments_total: 9,
             has_loudness: false,
+            has_poster: state == TitleState::Ready,
+            has_storyboard: state == TitleState::Ready,
         }
     }
 
@@ -367,6 +375,9 @@ mod tests {
         assert_eq!(title["progress"], serde_json::json!({"fraction": 0.5, "segments_done": 4, "segments_total": 9, "eta_ms": 1200}));
         assert_eq!(title["playback"]["hls"], format!("http://h:1/t/{id}/main.m3u8"));
         assert!(title["playback"]["poster"].is_null());
+        let ready = json(&Title::new(&record(TitleState::Ready), Some(&planned(true)), None, "http://h:1"));
+        assert_eq!(ready["playback"]["poster"], format!("http://h:1/t/{id}/1/poster.jpg"));
+        assert_eq!(ready["playback"]["storyboard"], format!("http://h:1/t/{id}/1/storyboard.vtt"));
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
         assert!(title["source"]["audio"][0]["loudness"].is_null());
         assert_eq!(title["audio_renditions"][0]["tier"], "stereo");

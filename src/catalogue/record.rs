@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::title::{
-    CodecHeader, ContentHash, Generation, Loudness, Plan, Problem, Remark, SegmentNumber, SourceFacts, TitleId, TitleState, TrackId,
+    CodecHeader, ContentHash, Generation, KeyFrameSpan, Loudness, Plan, Problem, Remark, SegmentNumber, SourceFacts, Still, TitleId,
+    TitleState, TrackId,
 };
 
 /// The source as it was received.
@@ -47,6 +48,10 @@ pub struct TitleRecord {
     pub segments_total: u64,
     /// Whether the loudness of its generation was measured.
     pub has_loudness: bool,
+    /// Whether it has a poster.
+    pub has_poster: bool,
+    /// Whether it has a storyboard.
+    pub has_storyboard: bool,
 }
 
 /// One track of a planned title.
@@ -70,6 +75,17 @@ pub struct TrackRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrackRates {
     /// Highest rate of any segment in bits a second.
+    pub peak_bps: u64,
+    /// Rate over the whole track in bits a second.
+    pub average_bps: u64,
+    /// Those of its key frames alone; absent for sound, and where a segment's key frame is not known.
+    pub key_frames: Option<KeyFrameRates>,
+}
+
+/// Measured bit rates of a track's I-frame playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFrameRates {
+    /// Highest rate in bits a second.
     pub peak_bps: u64,
     /// Rate over the whole track in bits a second.
     pub average_bps: u64,
@@ -117,6 +133,19 @@ pub struct SegmentRecord {
     pub concealed: u64,
     /// Frames or samples of the source that were left out.
     pub dropped: u64,
+    /// Where its key frame lies; absent for sound, and in rows that an earlier version wrote.
+    pub key_frame: Option<KeyFrameSpan>,
+}
+
+/// A still that is durable in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillRecord {
+    /// Which one.
+    pub still: Still,
+    /// The object that holds it.
+    pub hash: ContentHash,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// What happened to a title after some revision.

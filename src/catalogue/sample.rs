@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{SegmentRecord, TrackRates, TrackRecord};
+use super::{KeyFrameRates, SegmentRecord, StillRecord, TrackRates, TrackRecord};
 use crate::title::{
-    AudioAnchor, CodecHeader, ContentHash, Loudness, Plan, Ratio, SegmentNumber, SourceFacts, StreamFacts, TitleId, TrackId, TrackKind,
-    sample,
+    AudioAnchor, CodecHeader, ContentHash, KeyFrameSpan, Loudness, Plan, Ratio, SegmentNumber, SourceFacts, Still, StreamFacts, TitleId,
+    TrackId, TrackKind, sample,
 };
 
 /// A title's identifier; a larger `age` is a younger title.
@@ -69,7 +69,22 @@ pub(crate) fn segment(track: TrackId, number: u32) -> SegmentRecord {
         starts_with_key_frame: true,
         concealed: u64::from(number),
         dropped: 1,
+        key_frame: (track.kind == TrackKind::Video).then_some(KeyFrameSpan { offset_bytes: 4, length_bytes: 3 + u64::from(number) }),
     }
+}
+
+/// The bytes of a still; every one is different.
+pub(crate) fn still_bytes(still: Still) -> Bytes {
+    Bytes::from(format!("the still {still}"))
+}
+
+/// A poster and a storyboard of one sheet.
+pub(crate) fn stills() -> Vec<StillRecord> {
+    let record = |still: Still| {
+        let bytes = still_bytes(still);
+        StillRecord { still, hash: ContentHash::of(&bytes), bytes: bytes.len() as u64 }
+    };
+    [Still::Poster, Still::Sprite(0), Still::Storyboard].map(record).to_vec()
 }
 
 /// All ledger rows of the plan, in its order.
@@ -79,7 +94,13 @@ pub(crate) fn segments() -> Vec<SegmentRecord> {
 
 /// Rates of every track.
 pub(crate) fn rates() -> Vec<(TrackId, TrackRates)> {
-    plan().tracks().map(|track| (track, TrackRates { peak_bps: 2_000_000, average_bps: 1_500_000 })).collect()
+    let key_frames = KeyFrameRates { peak_bps: 200_000, average_bps: 150_000 };
+    let rates = |track: TrackId| TrackRates {
+        peak_bps: 2_000_000,
+        average_bps: 1_500_000,
+        key_frames: (track.kind == TrackKind::Video).then_some(key_frames),
+    };
+    plan().tracks().map(|track| (track, rates(track))).collect()
 }
 
 /// How loud its sound is.

@@ -182,7 +182,7 @@ impl Catalogue {
     /// replaced; in no state does it change anything else.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Conflict`] when the title is at another generation.
+    /// [`Error::NotFound`], [`Error::Conflict`] when the title's tracks are of another generation.
     pub async fn set_loudness(
         &self,
         id: TitleId,
@@ -193,8 +193,8 @@ impl Catalogue {
     ) -> Result<TitleRecord> {
         let mut turn = self.turn(now_ms).await?;
         let title = turn.load(id).await?;
-        if title.generation != generation {
-            return Err(Error::conflict(format!("title {id} is at generation {}, not {generation}", title.generation)));
+        if title.ledger != generation {
+            return Err(Error::conflict(format!("title {id} is at generation {}, not {generation}", title.ledger)));
         }
         let changed = sqlx::query("UPDATE plans SET loudness = ? WHERE title = ? AND generation = ?")
             .bind(to_json("a loudness", loudness)?)
@@ -225,11 +225,14 @@ impl Catalogue {
         let title = turn.load(id).await?;
         require_step(&title, TitleState::Failed)?;
         sqlx::query("DELETE FROM plans WHERE title = ?").bind(id.to_string()).execute(&mut *turn.transaction).await?;
-        sqlx::query("UPDATE titles SET state = 'failed', problem = ?, segments_done = 0, segments_total = 0 WHERE id = ?")
-            .bind(to_json("a problem", problem)?)
-            .bind(id.to_string())
-            .execute(&mut *turn.transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE titles SET state = 'failed', problem = ?, segments_done = 0, segments_total = 0, has_loudness = 0, has_poster = 0, has_storyboard = 0
+             WHERE id = ?",
+        )
+        .bind(to_json("a problem", problem)?)
+        .bind(id.to_string())
+        .execute(&mut *turn.transaction)
+        .await?;
         turn.touch(id).await?;
         turn.commit(id).await
     }
@@ -400,8 +403,8 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     }
     let planned = sqlx::query(
         "INSERT INTO segments (title, generation, track, number, hash, bytes, decode_time_ticks, duration_ticks,
-                               starts_with_key_frame, concealed, dropped)
-         SELECT title, generation, track, ?, ?, ?, ?, ?, ?, ?, ?
+                               starts_with_key_frame, concealed, dropped, key_frame_offset, key_frame_bytes)
+         SELECT title, generation, track, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
          FROM tracks JOIN plans USING (title, generation)
          WHERE title = ? AND generation = ? AND track = ? AND ? < segments_per_track",
     )
@@ -413,6 +416,8 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     .bind(segment.starts_with_key_frame)
     .bind(signed(segment.concealed)?)
     .bind(signed(segment.dropped)?)
+    .bind(segment.key_frame.map(|span| signed(span.offset_bytes)).transpose()?)
+    .bind(segment.key_frame.map(|span| signed(span.length_bytes)).transpose()?)
     .bind(title.id.to_string())
     .bind(title.ledger.0)
     .bind(segment.track.to_string())
@@ -428,14 +433,19 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
 
 async fn set_rates(connection: &mut SqliteConnection, id: TitleId, generation: Generation, rates: &[(TrackId, TrackRates)]) -> Result<()> {
     for (track, rates) in rates {
-        sqlx::query("UPDATE tracks SET peak_bps = ?, average_bps = ? WHERE title = ? AND generation = ? AND track = ?")
-            .bind(signed(rates.peak_bps)?)
-            .bind(signed(rates.average_bps)?)
-            .bind(id.to_string())
-            .bind(generation.0)
-            .bind(track.to_string())
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "UPDATE tracks SET peak_bps = ?, average_bps = ?, key_frames_peak_bps = ?, key_frames_average_bps = ?
+             WHERE title = ? AND generation = ? AND track = ?",
+        )
+        .bind(signed(rates.peak_bps)?)
+        .bind(signed(rates.average_bps)?)
+        .bind(rates.key_frames.map(|rates| signed(rates.peak_bps)).transpose()?)
+        .bind(rates.key_frames.map(|rates| signed(rates.average_bps)).transpose()?)
+        .bind(id.to_string())
+        .bind(generation.0)
+        .bind(track.to_string())
+        .execute(&mut *connection)
+        .await?;
     }
     let without: i64 = sqlx::query("SELECT count(*) AS rows FROM tracks WHERE title = ? AND generation = ? AND peak_bps IS NULL")
         .bind(id.to_string())

@@ -67,6 +67,16 @@ impl Decoder {
         }
     }
 
+    /// From the next packet on, leaves out pictures that no other picture needs, and with `rough` the smoothing of blocks too.
+    pub fn skim(&mut self, rough: bool) {
+        // SAFETY: the context is open and owned here; both are plain settings that decoders look at for each packet.
+        unsafe {
+            let raw = self.opened.as_mut_ptr();
+            (*raw).skip_frame = ffi::AVDiscard::AVDISCARD_NONREF;
+            (*raw).skip_loop_filter = if rough { ffi::AVDiscard::AVDISCARD_ALL } else { ffi::AVDiscard::AVDISCARD_DEFAULT };
+        }
+    }
+
     /// Forgets everything sent so far.
     pub fn flush(&mut self) {
         self.opened.flush();

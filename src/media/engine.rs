@@ -22,6 +22,7 @@ use super::listen::listen;
 use super::pulse::Pulse;
 use super::scaler::Scaler;
 use super::source::Source;
+use super::stills::look;
 use super::survey::survey;
 use super::video_encoder::VideoEncoder;
 use super::video_lane::{Shown, VideoLane};
@@ -43,6 +44,10 @@ pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::R
             }),
             Request::Make { number, tracks } => match &mut engine {
                 Some(engine) => engine.make(number, &tracks).map(|()| Reply::Done),
+                None => Err(failed("no plan was opened")),
+            },
+            Request::Look => match &engine {
+                Some(engine) => look(&file, &engine.facts, &engine.plan, pulse).map(Reply::Stills),
                 None => Err(failed("no plan was opened")),
             },
             Request::Listen { stream } => listen(&file, stream, pulse).map(Reply::Heard),

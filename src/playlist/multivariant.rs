@@ -7,7 +7,7 @@ use m3u8_rs::{MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
 use super::durations::Durations;
 use super::rates::{Rates, promised};
 use super::{Error, VERSION, captions, names, sound_groups};
-use crate::title::{AudioTier, FrameRate, Generation, Plan, TrackId, VideoTrack};
+use crate::title::{AudioTier, FrameRate, Generation, Plan, TrackId, VideoRange, VideoTrack};
 
 /// What is known of a track beside the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct TrackFacts {
     pub peak_bps: Option<u64>,
     /// Its average once all its segments are measured; until then the plan's promise stands in for it.
     pub average_bps: Option<u64>,
+    /// Rates of its I-frame playlist, once that can be written.
+    pub key_frames: Option<Rates>,
 }
 
 /// A player starts with the first variant; one of about this cap starts fast on most lines.
@@ -57,6 +59,7 @@ pub fn multivariant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackI
             variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, None));
         }
     }
+    variants.extend(variant_order(plan).into_iter().filter_map(|index| i_frame_variant(plan, generation, facts, TrackId::video(index))));
     if variants.is_empty() {
         return Err(Error::NoTracks);
     }
@@ -110,6 +113,28 @@ fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, besid
     variant
 }
 
+/// The key frames of a track; absent while they are not known. It has no FRAME-RATE and nothing beside it (RFC 8216bis
+/// 4.4.6.3).
+fn i_frame_variant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackId, TrackFacts>, track: TrackId) -> Option<VariantStream> {
+    let (size, facts) = (plan.video.get(usize::from(track.index))?, facts.get(&track)?);
+    let rates = facts.key_frames?;
+    let range = match size.range {
+        VideoRange::Sdr => "SDR",
+        VideoRange::Pq => "PQ",
+        VideoRange::Hlg => "HLG",
+    };
+    Some(VariantStream {
+        is_i_frame: true,
+        uri: names::i_frames(generation, track),
+        bandwidth: rates.peak_bps,
+        average_bandwidth: Some(rates.average_bps),
+        codecs: Some(facts.codec.clone()),
+        resolution: Some(Resolution { width: size.width.into(), height: size.height.into() }),
+        other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), QuotedOrUnquoted::Unquoted(range.to_owned()))])),
+        ..VariantStream::default()
+    })
+}
+
 /// A variant of `track`, played with any one of `beside`.
 fn variant(generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> VariantStream {
     let (group, beside) = beside.map_or((None, [].as_slice()), |(group, members)| (Some(group), members));
@@ -159,7 +184,12 @@ mod tests {
                 (crate::title::TrackKind::Video, _) => ("avc1.640015", 500_000, 300_000),
                 (_, index) => ("mp4a.40.2", 140_000 + u64::from(index), 130_000 + u64::from(index)),
             };
-            TrackFacts { codec: codec.to_owned(), peak_bps: measured.then_some(peak_bps), average_bps: measured.then_some(average_bps) }
+            TrackFacts {
+                codec: codec.to_owned(),
+                peak_bps: measured.then_some(peak_bps),
+                average_bps: measured.then_some(average_bps),
+                key_frames: None,
+            }
         };
         plan.tracks().map(|track| (track, track_facts(track))).collect()
     }
@@ -201,6 +231,24 @@ mod tests {
             lines(&text, "#EXT-X-STREAM-INF:"),
             ["BANDWIDTH=140000,AVERAGE-BANDWIDTH=130000,CODECS=\"mp4a.40.2\",SUBTITLES=\"text\""]
         );
+    }
+
+    #[test]
+    fn golden_key_frames() {
+        let mut plan = plan((30_000, 1001), 300, 4000);
+        plan.audio.clear();
+        plan.video.truncate(2);
+        let mut facts = facts(&plan, true);
+        for (facts, peak_bps) in facts.values_mut().zip([300_000, 200_000]) {
+            facts.key_frames = Some(Rates { peak_bps, average_bps: peak_bps / 2 });
+        }
+        let text = multivariant(&plan, Generation(1), &facts).expect("a playlist");
+        let expect = [
+            "BANDWIDTH=200000,AVERAGE-BANDWIDTH=100000,CODECS=\"avc1.64001f\",RESOLUTION=960x540,VIDEO-RANGE=SDR,URI=\"1/v1/iframes.m3u8\"",
+            "BANDWIDTH=300000,AVERAGE-BANDWIDTH=150000,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,VIDEO-RANGE=SDR,URI=\"1/v0/iframes.m3u8\"",
+        ];
+        assert_eq!(lines(&text, "#EXT-X-I-FRAME-STREAM-INF:"), expect);
+        assert_eq!(lines(&text, "#EXT-X-STREAM-INF:").len(), 2);
     }
 
     #[test]

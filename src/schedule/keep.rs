@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
+use crate::catalogue::{self, Catalogue, KeyFrameRates, SegmentRecord, TrackRates};
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
@@ -30,9 +30,8 @@ pub enum Error {
     Catalogue(#[from] catalogue::Error),
 }
 
-/// Makes sure that storing segments leaves `free_min_bytes` on the file system.
-pub async fn ensure_room(store: &Store, made: &[MadeSegment], free_min_bytes: u64) -> store::Result<()> {
-    let needed_bytes: u64 = made.iter().map(|segment| segment.bytes.len() as u64).sum();
+/// Makes sure that storing `needed_bytes` leaves `free_min_bytes` on the file system.
+pub async fn ensure_room(store: &Store, needed_bytes: u64, free_min_bytes: u64) -> store::Result<()> {
     let free_bytes = store.free_bytes().await?;
     if free_bytes < free_min_bytes.saturating_add(needed_bytes) {
         let why = format!("{needed_bytes} bytes are to be stored, {free_bytes} are free, and {free_min_bytes} are to stay so");
@@ -68,6 +67,7 @@ pub async fn keep(
             starts_with_key_frame: facts.starts_with_key_frame,
             concealed,
             dropped,
+            key_frame: facts.key_frame,
         });
     }
     catalogue.commit_segments(id, generation, &rows, now_ms).await?;
@@ -84,9 +84,14 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
         .plan
         .tracks()
         .map(|track| {
-            let sizes: Vec<u64> = ledger.iter().filter(|row| row.track == track).map(|row| row.bytes).collect();
-            let rates = playlist::measure(&planned.plan, track, &sizes);
-            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps })
+            let rows = || ledger.iter().filter(|row| row.track == track);
+            let measure = |sizes: &[u64]| playlist::measure(&planned.plan, track, sizes);
+            let rates = measure(&rows().map(|row| row.bytes).collect::<Vec<u64>>());
+            // Absent for sound, and as soon as one segment has no key frame.
+            let key_frames: Option<Vec<u64>> = rows().map(|row| row.key_frame.map(|span| span.length_bytes)).collect();
+            let key_frames = key_frames.map(|sizes| measure(&sizes));
+            let key_frames = key_frames.map(|rates| KeyFrameRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps });
+            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps, key_frames })
         })
         .collect();
     catalogue.finish(id, title.ledger, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;

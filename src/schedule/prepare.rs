@@ -10,12 +10,13 @@ use crate::title::{AudioTier, ContentHash, Generation, Loudness, Plan, Problem, 
 use crate::worker::protocol::Survey;
 use crate::worker::{Failure, Worker};
 
-use super::Shared;
+use super::board::Pass;
+use super::{Shared, pass};
 
 /// What came of preparing a title.
 pub enum Prepared {
     /// It has a plan; the worker has it open.
-    Planned { worker: Box<Worker>, plan: Plan, generation: Generation },
+    Planned { worker: Box<Worker>, plan: Plan, generation: Generation, passes: Vec<Pass> },
     /// It cannot become a title.
     Refused(Problem),
     /// Something went wrong that may go right next time.
@@ -98,7 +99,8 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         let remarks = loudness_remarks(&heard, &plan.audio);
         shared.catalogue.set_loudness(id, title.ledger, &heard, &remarks, shared.now_ms()).await?;
     }
-    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger })
+    let passes = pass::needed(&title, &plan, &facts);
+    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger, passes })
 }
 
 /// How loud each sound of the plan is. One that cannot be measured is left out.

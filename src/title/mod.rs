@@ -18,6 +18,7 @@ mod report;
 #[cfg(test)]
 pub(crate) mod sample;
 mod state;
+mod still;
 mod timeline;
 mod track;
 
@@ -36,12 +37,13 @@ pub use loudness::Loudness;
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, InvalidTextKind, Plan, PlanPolicy,
     PlanRefusal, SoundPlacement, SoundPolicy, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange,
-    VideoTrack, copy_picture, copy_sound, plan, sound_placement,
+    VideoTrack, copy_picture, copy_sound, display_size, plan, sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
 pub use state::{InvalidState, TitleState};
-pub use timeline::{CutAim, SegmentNumber, Timeline};
+pub use still::{Still, Storyboard, jpeg_size, poster_size};
+pub use timeline::{CutAim, KeyFrameSpan, SegmentNumber, Timeline};
 pub use track::{CodecHeader, InvalidTrackId, TrackId, TrackKind};
 
 /// Exact rational arithmetic over seconds, used wherever rounding could add up.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
-use super::protocol::{self, MadeSegment, Reply, Request, SOURCE_FD, Survey};
+use super::protocol::{self, MadeSegment, MadeStills, Reply, Request, SOURCE_FD, Survey};
 use crate::title::{CodecHeader, Loudness, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// How workers are started and watched.
@@ -164,6 +164,18 @@ impl Worker {
         }
     }
 
+    /// Makes the stills of the plan that is open.
+    ///
+    /// # Errors
+    /// As [`Worker::survey`].
+    pub async fn look(&mut self) -> Result<MadeStills, Failure> {
+        self.ask(&Request::Look).await?;
+        match self.answer(None).await? {
+            Reply::Stills(stills) => Ok(stills),
+            other => Err(self.nonsense(&other).await),
+        }
+    }
+
     /// Measures how loud an audio stream is; decodes all of it.
     ///
     /// # Errors
@@ -245,6 +257,7 @@ impl Worker {
             Reply::Segment(_) => "a segment",
             Reply::Done => "the end",
             Reply::Refused(_) => "a refusal",
+            Reply::Stills(_) => "stills",
             Reply::Heard(_) => "a loudness",
         };
         self.kill(Failure::ProtocolError(format!("{what} was not asked for"))).await

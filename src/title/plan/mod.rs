@@ -11,7 +11,7 @@ mod text;
 use copy::copy_sounds;
 pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
 use picture::video_tracks;
-pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
+pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
 pub use sound::{AudioMethod, AudioTier, AudioTrack, SoundPolicy};
@@ -204,7 +204,6 @@ fn grid_origin(first_picture: Ratio, start: Ratio, frame_rate: FrameRate) -> Rat
 mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    use super::picture::display_size;
     use super::*;
     use crate::title::sample::{audio_facts, facts, policy, video_facts};
     use crate::title::{RemarkCode, StreamFacts};

@@ -126,7 +126,7 @@ pub(super) fn encoded(size: &RungSize, frame_rate: FrameRate, policy: &PlanPolic
 }
 
 /// Size of the upright picture in square pixels; the side with the longer pixels grows.
-pub(super) fn display_size(video: &VideoFacts) -> (u32, u32) {
+pub fn display_size(video: &VideoFacts) -> (u32, u32) {
     let (aspect_width, aspect_height) = match video.sample_aspect {
         (0, _) | (_, 0) => (1, 1),
         aspect => aspect,

@@ -15,7 +15,7 @@ const HELD_MAX_MS: u32 = 2000;
 /// Slots between the first and the last picture that may lack a picture of their own.
 const HOLES_MAX_PERCENT: u64 = 5;
 /// Bytes of `styp`, `moof` and `mdat` beside the rows of the sample table, and of such a row at most.
-const SEGMENT_OVERHEAD_BYTES: u64 = 160;
+const SEGMENT_OVERHEAD_BYTES: u64 = 260;
 const SAMPLE_OVERHEAD_BYTES: u64 = 16;
 /// A source of next to no bits leaves the other renditions a quarter of their own limits.
 const LIMIT_DIVISOR_MAX: u32 = 4;

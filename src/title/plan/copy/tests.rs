@@ -73,13 +73,13 @@ fn the_largest_rendition_is_the_sources_own() {
     let cuts: Vec<u64> = plan.timeline.segments().filter_map(|number| plan.timeline.frames(number)).map(|frames| frames.start).collect();
     assert_eq!(cuts, (0..10).map(|index| index * 100).collect::<Vec<_>>());
     // 400 kB and the boxes of a hundred pictures in four seconds.
-    let rate_bps = (400_000 + 160 + 16 * 100) * 8 / 4;
-    assert_eq!(rate_bps, 803_520);
+    let rate_bps = (400_000 + 260 + 16 * 100) * 8 / 4;
+    assert_eq!(rate_bps, 803_720);
     assert_eq!(plan.video[0].method, VideoMethod::Copy { peak_bps: rate_bps, average_bps: rate_bps });
     assert_eq!((plan.video[0].name.as_str(), plan.video.len()), ("720p", 4));
     // No smaller picture may take more than its share of the whole one.
     let caps: Vec<u32> = plan.video.iter().map(|track| track.cap_bps()).collect();
-    assert_eq!(caps, [803_520, 521_901, 284_087, 154_456]);
+    assert_eq!(caps, [803_720, 522_031, 284_157, 154_494]);
     let audio = &plan.audio[0];
     assert_eq!((audio.sample_rate, audio.channels, audio.bit_rate_bps), (48_000, 2, 112_500));
     assert_eq!(audio.method, AudioMethod::Copy { second_bytes_max: 14_100 });

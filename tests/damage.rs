@@ -67,7 +67,6 @@ async fn damage_in_the_middle_stays_there() {
         ("mkv", "mkv", &AVC_AAC),
         ("ts", "ts", &AVC_MP2),
         ("mpg", "mpg", &mpeg2),
-        ("flv", "flv", &AVC_AAC),
     ] {
         let whole = film.upload(extension, &[codecs, &busy].concat());
         let hurt = damaged(&whole, extension, 0.25, 0.35);

@@ -276,3 +276,124 @@ async fn film_by_flags_comes_out_as_film() {
         }
     }
 }
+
+/// Writes bits as H.264 has them (ITU-T H.264 7.2, 9.1).
+#[derive(Default)]
+struct Bits(Vec<bool>);
+
+impl Bits {
+    fn put(mut self, value: u32, length: u32) -> Self {
+        self.0.extend((0..length).rev().map(|bit| value >> bit & 1 == 1));
+        self
+    }
+
+    fn coded(self, value: u32) -> Self {
+        let length = (value + 1).ilog2();
+        self.put(0, length).put(value + 1, length + 1)
+    }
+
+    fn all_coded(self, values: &[u32]) -> Self {
+        values.iter().fold(self, |bits, value| bits.coded(*value))
+    }
+
+    fn aligned(mut self) -> Self {
+        self.0.resize(self.0.len().next_multiple_of(8), false);
+        self
+    }
+
+    /// A NAL unit in a byte stream; 0x03 keeps start codes out of it.
+    fn unit(self, head: u8) -> Vec<u8> {
+        let bits = self.put(1, 1).aligned();
+        let mut unit = vec![0, 0, 0, 1, head];
+        let mut zeros = 0;
+        for byte in bits.0.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit))) {
+            if zeros >= 2 && byte <= 3 {
+                unit.push(3);
+                zeros = 0;
+            }
+            unit.push(byte);
+            zeros = if byte == 0 { zeros + 1 } else { 0 };
+        }
+        unit
+    }
+}
+
+/// H.264 of 64 by 160 pixels whose fields are pictures of their own, raw: a bar moves to the right by two pixels a field.
+/// No encoder at hand makes such a stream, and broadcasts are full of them.
+fn field_pictures(frames: u32) -> Vec<u8> {
+    let sequence = Bits::default()
+        .put(77, 8)
+        .put(0, 8)
+        .put(30, 8)
+        // Identifier, frame numbers of 8 bits, pictures in the order of decoding, one reference.
+        .all_coded(&[0, 4, 2, 1])
+        .put(0, 1)
+        .all_coded(&[3, 4])
+        // Not frames alone, no mixing within one, no direct inference of 8x8, no cropping; then the rate: 50 fields a second.
+        .put(0b0000_1, 5)
+        .put(0, 4)
+        .put(1, 1)
+        .put(1, 32)
+        .put(50, 32)
+        .put(1, 1)
+        .put(0, 4)
+        .unit(0x67);
+    let picture = Bits::default().all_coded(&[0, 0]).put(0, 2).all_coded(&[0, 0, 0]).put(0, 3).all_coded(&[0, 0, 0]).put(0b100, 3).unit(0x68);
+    let field = |frame: u32, bottom: u32| {
+        let begins = frame % 12 == 0 && bottom == 0;
+        let mut bits = Bits::default().all_coded(&[0, 7, 0]).put(frame % 12, 8).put(1, 1).put(bottom, 1);
+        bits = if begins { bits.coded(frame / 12 % 2).put(0, 2) } else { bits.put(0, 1) };
+        // No change of the quantiser, no deblocking.
+        bits = bits.all_coded(&[0, 1]);
+        let edge = (frame * 2 + bottom) * 2 % 80;
+        for macroblock in 0..20 {
+            bits = bits.coded(25).aligned();
+            for pixel in 0..256 {
+                let x = macroblock % 4 * 16 + pixel % 16;
+                bits = bits.put(if (edge..edge + 8).contains(&x) { 235 } else { 40 }, 8);
+            }
+            for _ in 0..128 {
+                bits = bits.put(128, 8);
+            }
+        }
+        bits.unit(if begins { 0x65 } else { 0x61 })
+    };
+    let delimiter = [0, 0, 0, 1, 0x09, 0xf0];
+    let mut bytes = Vec::new();
+    for frame in 0..frames {
+        bytes.extend(delimiter);
+        if frame % 12 == 0 {
+            bytes.extend(sequence.iter().chain(&picture));
+        }
+        bytes.extend(field(frame, 0));
+        bytes.extend(delimiter);
+        bytes.extend(field(frame, 1));
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn fields_in_packets_of_their_own() {
+    let bare = file("h264", &field_pictures(100));
+    let timed = ["-fflags", "+genpts", "-r", "50", "-i", bare.to_str().expect("a path"), "-c", "copy"];
+    for path in [clip("ts", &timed), clip("mp4", &timed), bare.clone()] {
+        let what = path.extension().expect("an extension").to_str().expect("a name");
+        let (opened, file) = made(what, &path, &quick_policy()).await;
+        let video = opened.facts.videos().next().expect("a picture");
+        println!("{what}: {:?} {:?}", video.scan, opened.plan.timeline.frame_rate());
+        assert_eq!((video.frame_count, opened.plan.timeline.frame_rate().fraction()), (100, (50, 1)), "{what}");
+        assert!(opened.plan.timeline.frame_count().abs_diff(200) <= 2, "{what}: {}", opened.plan.timeline.frame_count());
+        let out = ffmpeg(&["-i", file.path().to_str().expect("a path"), "-fps_mode", "passthrough", "-vf", "scale=64:160,format=gray", "-f", "rawvideo", "-"]).output();
+        let bytes = out.expect("ffmpeg").stdout;
+        let edges: Vec<Option<usize>> = bytes.chunks_exact(64 * 160).map(|picture| (0..64).find(|x| picture[32 * 64 + x] > 140)).collect();
+        for (index, pair) in edges.windows(2).enumerate().skip(2) {
+            if let [Some(from), Some(to)] = pair
+                && *from > 2
+                && *to > 2
+                && *to < 52
+            {
+                assert!((1..=3).contains(&(*to as i64 - *from as i64)), "{what}: {index}: from {from} to {to} in {edges:?}");
+            }
+        }
+    }
+}

@@ -31,13 +31,15 @@ pub fn look(file: &Arc<File>, pulse: &Pulse, seams: &[Seam], video: &VideoFacts)
     source.mend(seams);
     source.only(video.stream);
     let mut seen = ScanFacts::default();
+    let mut pace = Pace::default();
     for (visited, key) in places(&video.key_frames).into_iter().enumerate() {
-        look_at(&mut source, video, key, &mut seen);
+        look_at(&mut source, video, key, &mut seen, &mut pace);
         let combed = seen.top_first + seen.bottom_first;
         if visited > 0 && combed == 0 && seen.flagged == 0 && seen.flagged_repeat == 0 && seen.progressive >= WHOLE_ENOUGH {
             break;
         }
     }
+    seen.split = seen.flagged * 2 > seen.pictures && pace.is_split(video);
     (seen.pictures > 0).then_some(seen)
 }
 
@@ -48,19 +50,46 @@ fn places(keys: &[KeyFrame]) -> Vec<KeyFrame> {
     indices.into_iter().filter_map(|index| keys.get(index).copied()).collect()
 }
 
-fn look_at(source: &mut Source, video: &VideoFacts, key: KeyFrame, seen: &mut ScanFacts) {
+/// How packets and pictures go together.
+#[derive(Default)]
+struct Pace {
+    packets: u32,
+    pictures: u32,
+    /// Distances of pictures in ticks, where they have times.
+    intervals: Vec<i64>,
+}
+
+impl Pace {
+    /// Whether pictures come clearly slower than packets.
+    fn is_split(&mut self, video: &VideoFacts) -> bool {
+        if self.intervals.is_empty() {
+            return self.packets * 10 > self.pictures * 16;
+        }
+        let middle = self.intervals.len() / 2;
+        *self.intervals.select_nth_unstable(middle).1 * 10 > video.interval_median * 16
+    }
+}
+
+fn look_at(source: &mut Source, video: &VideoFacts, key: KeyFrame, seen: &mut ScanFacts, pace: &mut Pace) {
     // A decoder of its own for each place: nothing of the one before is left in it.
     let Some(mut decoder) = Decoder::open(source, video.stream) else { return };
     let mut packet = source.find_packet(video.stream, key.pts, key.position);
     let mut eye = None;
     let mut compared = 0;
+    let mut last_pts = None;
     for _ in 0..PACKETS_MAX {
         match &packet {
-            Some(packet) => decoder.send(Some(packet)),
+            Some(packet) => {
+                pace.packets += 1;
+                decoder.send(Some(packet))
+            }
             None => decoder.send(None),
         };
         let mut picture = Video::empty();
         while compared < PICTURES && decoder.receive(&mut picture) == Step::Frame {
+            pace.pictures += 1;
+            let last = std::mem::replace(&mut last_pts, picture.pts());
+            pace.intervals.extend(last.zip(last_pts).map(|(last, pts)| pts - last));
             if !picture.is_corrupt() && !picture.has_decode_errors() {
                 // Another size would need another graph; one place is then as good as seen.
                 if eye.is_none() {

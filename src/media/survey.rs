@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::media::Type;
-use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, Seam, SeamFinder, SourceFacts, StreamFacts, SubtitleFacts, is_worth_a_look};
+use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, SubtitleFacts, VideoFacts};
 
 use super::cut_off;
 use super::decoder::{Decoder, Step};
@@ -47,14 +47,8 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<SourceFacts, Problem> {
     let Pass { streams, encrypted, .. } = pass;
     let undecodable = streams.iter().any(Stream::has_packets_but_no_frame);
     let guess = source.input().probe_score() <= ffi::AVPROBE_SCORE_MAX / 4;
-    let mut streams: Vec<StreamFacts> = streams.into_iter().map(Stream::finish).collect();
-    for stream in &mut streams {
-        if let StreamFacts::Video(video) = stream
-            && is_worth_a_look(video)
-        {
-            video.scan = look(file, pulse, &seams, video);
-        }
-    }
+    let look = |video: &VideoFacts| look(file, pulse, &seams, video);
+    let streams: Vec<StreamFacts> = streams.into_iter().map(|stream| stream.finish(&look)).collect();
     let playable = streams.iter().any(|stream| matches!(stream, StreamFacts::Video(_) | StreamFacts::Audio(_)));
     if encrypted {
         return Err(Problem::new(ProblemCode::Encrypted));
@@ -200,13 +194,13 @@ impl Stream {
         matches!(self.trial, Trial::Failed { sent: 1.. } | Trial::Running { sent: 1.., .. } | Trial::Unsupported)
     }
 
-    fn finish(mut self) -> StreamFacts {
+    fn finish(mut self, look: &dyn Fn(&VideoFacts) -> Option<ScanFacts>) -> StreamFacts {
         self.trial.finish();
         let other = |kind: &str, codec: String| StreamFacts::Other(OtherStream { stream: self.index, kind: kind.into(), codec });
         match (self.kind, self.trial) {
             (Kind::Video(_) | Kind::Audio(_), Trial::Unsupported) => other("unsupported", self.codec),
             (Kind::Video(_) | Kind::Audio(_), Trial::Failed { sent: 1.. }) => other("undecodable", self.codec),
-            (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec)),
+            (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec, look)),
             (Kind::Audio(audio), _) => StreamFacts::Audio(audio.finish(self.index, self.codec)),
             (Kind::Subtitle { language }, _) => StreamFacts::Subtitle(SubtitleFacts { stream: self.index, codec: self.codec, language }),
             (Kind::Other(kind), _) => other(kind, self.codec),

@@ -5,7 +5,7 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::packet::Ref;
 use ffmpeg_next::format::stream::Stream;
 use headwater::cmaf::nal;
-use headwater::title::{Hole, KeyFrame, TimeBase, VideoFacts};
+use headwater::title::{Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
 
 use super::stream_facts;
 
@@ -98,13 +98,28 @@ impl VideoSurvey {
     }
 
     /// What the stream turned out to be.
-    pub fn finish(mut self, stream: u32, codec: String) -> VideoFacts {
-        let facts = &mut self.facts;
-        facts.stream = stream;
-        facts.codec = codec;
+    ///
+    /// `look` is asked to look at the pictures of a stream that may be interlaced.
+    pub fn finish(mut self, stream: u32, codec: String, look: impl FnOnce(&VideoFacts) -> Option<ScanFacts>) -> VideoFacts {
+        self.facts.stream = stream;
+        self.facts.codec = codec;
         self.times.sort_unstable();
         self.times.dedup();
-        let (Some(&first), Some(&last)) = (self.times.first(), self.times.last()) else { return self.facts };
+        self.measure();
+        if is_worth_a_look(&self.facts) {
+            self.facts.scan = look(&self.facts);
+            if self.facts.scan.is_some_and(|seen| seen.split) {
+                pair_fields(&mut self.times, self.facts.interval_median);
+                self.measure();
+            }
+        }
+        self.facts
+    }
+
+    /// What the times tell.
+    fn measure(&mut self) {
+        let facts = &mut self.facts;
+        let (Some(&first), Some(&last)) = (self.times.first(), self.times.last()) else { return };
         facts.first_pts = first;
         facts.last_pts = last;
         facts.frame_count = self.times.len() as u64;
@@ -113,8 +128,19 @@ impl VideoSurvey {
         let usual = facts.interval_median.max(1);
         let duration = self.last_duration.filter(|duration| *duration <= usual * 4 || facts.interval_median == 0).unwrap_or(usual);
         facts.end_pts = last.saturating_add(duration);
-        self.facts
     }
+}
+
+/// Leaves the first field's time of each picture; fields are `field_ticks` apart.
+fn pair_fields(times: &mut Vec<i64>, field_ticks: i64) {
+    let mut last = i64::MIN;
+    times.retain(|time| {
+        let first = time.saturating_sub(last) > field_ticks * 3 / 2;
+        if first {
+            last = *time;
+        }
+        first
+    });
 }
 
 /// Whether pictures that follow a key frame may refer to some before it: H.264 and HEVC tell by its kind (ITU-T H.264 table
@@ -149,6 +175,10 @@ fn measure_intervals(facts: &mut VideoFacts, times: &[i64]) {
     facts.interval_median = sorted[sorted.len() / 2];
     facts.interval_quick = sorted[sorted.len() / 4];
     facts.interval_max = sorted[sorted.len() - 1];
+    (facts.interval_regular_count, facts.interval_regular_ticks) = (0, 0);
+    (facts.interval_paired_count, facts.interval_paired_ticks) = (0, 0);
+    facts.holes.clear();
+    facts.missing_count = 0;
     // One tick either way is rounding, unless ticks are about as long as pictures.
     let slack = if facts.interval_median > 4 { (facts.interval_median / 8).max(1) } else { 0 };
     for interval in intervals.iter().filter(|interval| (**interval - facts.interval_median).abs() <= slack) {

@@ -261,7 +261,7 @@ impl VideoLane {
             let mut picture = Video::empty();
             match self.decoder.receive(&mut picture) {
                 Step::Frame => {
-                    let next_time = if picture.pts().is_none() { self.state.untimed.pop() } else { None };
+                    let next_time = if picture.pts().is_none() { self.next_untimed() } else { None };
                     let Some(pts) = next_time.map(|Reverse(dts)| dts).or(picture.timestamp()) else { continue };
                     let pts = if let Times::Late(ticks) = self.times { pts.saturating_sub(ticks) } else { pts };
                     let damaged = pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
@@ -280,6 +280,17 @@ impl VideoLane {
                 },
             }
         }
+    }
+
+    /// The earliest time left, and with it that of the second field, if it has one of its own.
+    fn next_untimed(&mut self) -> Option<Reverse<i64>> {
+        let Reverse(time) = self.state.untimed.pop()?;
+        if self.video.scan.is_some_and(|seen| seen.split)
+            && self.state.untimed.peek().is_some_and(|Reverse(next)| (next - time) * 4 < self.video.interval_median * 3)
+        {
+            self.state.untimed.pop();
+        }
+        Some(Reverse(time))
     }
 
     fn next_packet(&mut self) -> Option<ffmpeg::Packet> {

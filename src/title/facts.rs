@@ -71,6 +71,8 @@ pub struct ScanFacts {
     pub flagged_top_first: u32,
     /// Pictures flagged to be shown for a field longer.
     pub flagged_repeat: u32,
+    /// Whether there are packets that hold a single field each, two to a picture.
+    pub split: bool,
 }
 
 /// A place where pictures are missing from a steady rate.

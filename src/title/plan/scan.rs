@@ -82,8 +82,8 @@ pub fn is_worth_a_look(video: &VideoFacts) -> bool {
     let lines = video.height % 2 == 0 && video.height >= 144;
     match video.field_order {
         _ if WHOLE_CODECS.contains(&video.codec.as_str()) || video.frame_count < 3 => false,
-        FieldOrder::TopFirst | FieldOrder::BottomFirst => fields && lines,
-        FieldOrder::Unknown => slow && lines,
+        FieldOrder::TopFirst | FieldOrder::BottomFirst => fields && video.height % 2 == 0,
+        FieldOrder::Unknown => (slow || fields && video.codec == "h264") && lines,
         FieldOrder::Progressive => slow && LINES.contains(&video.height),
     }
 }
@@ -168,7 +168,8 @@ mod tests {
             let mut video = video_facts(30_000, 1001, 300, None);
             video.field_order = flag;
             video.scan = seen.map(|[pictures, top_first, bottom_first, progressive, repeated, flagged, flagged_top_first, flagged_repeat]| {
-                ScanFacts { pictures, top_first, bottom_first, progressive, repeated, flagged, flagged_top_first, flagged_repeat }
+                let split = false;
+                ScanFacts { pictures, top_first, bottom_first, progressive, repeated, flagged, flagged_top_first, flagged_repeat, split }
             });
             assert_eq!(scan_of(&video), expect, "{what}");
         }
@@ -205,6 +206,8 @@ mod tests {
             ("h264", 1080, 1200, TopFirst, false),
             ("vp9", 1080, 3600, Unknown, false),
             ("mpeg4", 400, 3600, Unknown, true),
+            ("mpeg4", 400, 1800, Unknown, false),
+            ("h264", 400, 1800, Unknown, true),
             ("mjpeg", 96, 3600, Unknown, false),
         ] {
             let mut video = video_facts(90_000, interval, 300, None);

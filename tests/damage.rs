@@ -62,12 +62,9 @@ async fn damage_in_the_middle_stays_there() {
     // Something to damage in every picture.
     let busy = ["-vf", "noise=alls=12:allf=t"];
     let mpeg2 = ["-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-c:a", "mp2"];
-    for (what, extension, codecs) in [
-        ("mp4", "mp4", AVC_AAC.as_slice()),
-        ("mkv", "mkv", &AVC_AAC),
-        ("ts", "ts", &AVC_MP2),
-        ("mpg", "mpg", &mpeg2),
-    ] {
+    for (what, extension, codecs) in
+        [("mp4", "mp4", AVC_AAC.as_slice()), ("mkv", "mkv", &AVC_AAC), ("ts", "ts", &AVC_MP2), ("mpg", "mpg", &mpeg2)]
+    {
         let whole = film.upload(extension, &[codecs, &busy].concat());
         let hurt = damaged(&whole, extension, 0.25, 0.35);
         let (opened, pictures, _) = check(&format!("{what}, damaged"), &hurt, &film.moments, 0.1).await;

@@ -68,7 +68,18 @@ const CLIPS: [Clip; 9] = [
         what: "DV",
         extension: "dv",
         weave: "interleave_bottom",
-        codec: &["-vf", "tinterlace=mode=interleave_bottom,scale=720:576:interl=1", "-c:v", "dvvideo", "-flags", "+ilme+ildct", "-top", "0", "-r", "25"],
+        codec: &[
+            "-vf",
+            "tinterlace=mode=interleave_bottom,scale=720:576:interl=1",
+            "-c:v",
+            "dvvideo",
+            "-flags",
+            "+ilme+ildct",
+            "-top",
+            "0",
+            "-r",
+            "25",
+        ],
     },
 ];
 
@@ -122,7 +133,8 @@ fn combed(path: &std::path::Path) -> (u64, u64) {
         .expect("ffmpeg");
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     let line = text.lines().find(|line| line.contains("Single frame detection")).expect("a count").to_owned();
-    let numbers: Vec<u64> = line.rsplit("detection:").next().expect("numbers").split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let numbers: Vec<u64> =
+        line.rsplit("detection:").next().expect("numbers").split_whitespace().filter_map(|word| word.parse().ok()).collect();
     (numbers[0] + numbers[1], numbers.iter().sum())
 }
 
@@ -338,7 +350,8 @@ fn field_pictures(frames: u32) -> Vec<u8> {
         .put(1, 1)
         .put(0, 4)
         .unit(0x67);
-    let picture = Bits::default().all_coded(&[0, 0]).put(0, 2).all_coded(&[0, 0, 0]).put(0, 3).all_coded(&[0, 0, 0]).put(0b100, 3).unit(0x68);
+    let picture =
+        Bits::default().all_coded(&[0, 0]).put(0, 2).all_coded(&[0, 0, 0]).put(0, 3).all_coded(&[0, 0, 0]).put(0b100, 3).unit(0x68);
     let field = |frame: u32, bottom: u32| {
         let begins = frame % 12 == 0 && bottom == 0;
         let mut bits = Bits::default().all_coded(&[0, 7, 0]).put(frame % 12, 8).put(1, 1).put(bottom, 1);
@@ -383,7 +396,18 @@ async fn fields_in_packets_of_their_own() {
         println!("{what}: {:?} {:?}", video.scan, opened.plan.timeline.frame_rate());
         assert_eq!((video.frame_count, opened.plan.timeline.frame_rate().fraction()), (100, (50, 1)), "{what}");
         assert!(opened.plan.timeline.frame_count().abs_diff(200) <= 2, "{what}: {}", opened.plan.timeline.frame_count());
-        let out = ffmpeg(&["-i", file.path().to_str().expect("a path"), "-fps_mode", "passthrough", "-vf", "scale=64:160,format=gray", "-f", "rawvideo", "-"]).output();
+        let out = ffmpeg(&[
+            "-i",
+            file.path().to_str().expect("a path"),
+            "-fps_mode",
+            "passthrough",
+            "-vf",
+            "scale=64:160,format=gray",
+            "-f",
+            "rawvideo",
+            "-",
+        ])
+        .output();
         let bytes = out.expect("ffmpeg").stdout;
         let edges: Vec<Option<usize>> = bytes.chunks_exact(64 * 160).map(|picture| (0..64).find(|x| picture[32 * 64 + x] > 140)).collect();
         for (index, pair) in edges.windows(2).enumerate().skip(2) {

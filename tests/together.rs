@@ -38,7 +38,8 @@ impl Film {
     /// An upload of it; each stream begins that late, its own start cut off.
     fn late(&self, extension: &str, sound_late: &str, picture_late: &str, options: &[&str]) -> PathBuf {
         let (pictures, sound) = (text(&self.pictures), text(&self.sound));
-        let inputs = ["-itsoffset", picture_late, "-ss", picture_late, "-i", pictures, "-itsoffset", sound_late, "-ss", sound_late, "-i", sound];
+        let inputs =
+            ["-itsoffset", picture_late, "-ss", picture_late, "-i", pictures, "-itsoffset", sound_late, "-ss", sound_late, "-i", sound];
         clip(extension, &[inputs.as_slice(), &["-map", "0:v", "-map", "1:a"], options].concat())
     }
 
@@ -245,12 +246,15 @@ async fn when_interlaced() {
 #[tokio::test]
 async fn when_clocks_leap() {
     let film = pal();
-    let part = |offset: &str, codecs: &[&str]| {
-        fs::read(film.upload("ts", &[codecs, &["-output_ts_offset", offset]].concat())).expect("read")
-    };
-    for (kind, codecs) in [("H.264 and AAC", AVC_AAC.as_slice()), ("MPEG-2 and MP2", &["-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-c:a", "mp2"])] {
+    let part =
+        |offset: &str, codecs: &[&str]| fs::read(film.upload("ts", &[codecs, &["-output_ts_offset", offset]].concat())).expect("read");
+    for (kind, codecs) in
+        [("H.264 and AAC", AVC_AAC.as_slice()), ("MPEG-2 and MP2", &["-c:v", "mpeg2video", "-bf", "2", "-g", "12", "-c:a", "mp2"])]
+    {
         let twice: Vec<f64> = [0.0, LENGTH_S].iter().flat_map(|start| film.moments.iter().map(move |moment| moment + start)).collect();
-        for (what, offsets) in [("two recordings, the later one later", ["10", "5000"]), ("two recordings, the later one earlier", ["5000", "10"])] {
+        for (what, offsets) in
+            [("two recordings, the later one later", ["10", "5000"]), ("two recordings, the later one earlier", ["5000", "10"])]
+        {
             let joined = file("ts", &[part(offsets[0], codecs), part(offsets[1], codecs)].concat());
             let opened = measure(&format!("ts, {what}, {kind}"), &joined, &twice, 0.15).await;
             assert!(remarks(&opened).contains(&RemarkCode::TimestampsRepaired), "{what}: {:?}", remarks(&opened));

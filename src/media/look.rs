@@ -148,8 +148,11 @@ impl Eye {
     /// Shows the next picture, and notes what is found out about earlier ones; gives how many these are. The first of all
     /// lacks a neighbour and does not count.
     fn show(&mut self, picture: &Video, seen: &mut ScanFacts) -> Result<u32, ffmpeg::Error> {
-        let flags =
-            Flags { interlaced: picture.is_interlaced(), top_first: picture.is_top_first(), repeat: (0.5..1.5).contains(&picture.repeat()) };
+        let flags = Flags {
+            interlaced: picture.is_interlaced(),
+            top_first: picture.is_top_first(),
+            repeat: (0.5..1.5).contains(&picture.repeat()),
+        };
         self.waiting.push_back(flags);
         self.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(picture)?;
         let mut judged = Video::empty();

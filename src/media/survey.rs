@@ -7,7 +7,9 @@ use std::sync::Arc;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::media::Type;
-use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, SubtitleFacts, VideoFacts};
+use headwater::title::{
+    OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, SubtitleFacts, VideoFacts,
+};
 
 use super::cut_off;
 use super::decoder::{Decoder, Step};

@@ -2,8 +2,8 @@
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
-use ffmpeg_next::packet::Ref;
 use ffmpeg_next::format::stream::Stream;
+use ffmpeg_next::packet::Ref;
 use headwater::cmaf::nal;
 use headwater::title::{Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
 

@@ -2,7 +2,7 @@
 
 use super::frame_rate::is_constant;
 use super::plan::{Scan, scan_of};
-use super::{AudioFacts, Deinterlace, FieldOrder, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
+use super::{AudioFacts, Deinterlace, FieldOrder, FrameRate, Hole, Orientation, Plan, Remark, RemarkCode, SourceFacts, VideoFacts};
 
 /// What is worth saying of the picture.
 pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
@@ -122,7 +122,82 @@ pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&
     remarks
 }
 
+/// What is worth saying of `missing` pictures that were filled in, the first of them in a segment that begins `near_s` seconds
+/// into the title.
+pub fn missing_pictures(facts: &SourceFacts, plan: &Plan, missing: u64, near_s: u64) -> Remark {
+    let video = plan.video_stream.and_then(|stream| facts.video(stream));
+    let holes = video.map_or(&[][..], |video| &video.holes);
+    let place = |hole: &Hole| {
+        let seconds = video.map_or(plan.origin, |video| video.time_base.seconds(hole.pts)) - plan.origin;
+        format!("{} at {}", hole.count, clock(u64::try_from(seconds.to_integer()).unwrap_or(0)))
+    };
+    let places: Vec<String> = holes.iter().take(PLACES_MAX).map(place).collect();
+    let more = if holes.len() > PLACES_MAX { " and more" } else { "" };
+    let known: u64 = holes.iter().map(|hole| hole.count).sum();
+    let what = if missing == 1 { "picture is" } else { "pictures are" };
+    let place = match places.as_slice() {
+        // Others are there and cannot be decoded: only their segment is known.
+        [] => format!("the first near {}", clock(near_s)),
+        _ if known < missing => format!("among them {}{more}", places.join(", ")),
+        _ => format!("{}{more}", places.join(", ")),
+    };
+    let message = format!("{missing} {what} missing or damaged in the source: {place}. The one before each was shown on.");
+    Remark::new(RemarkCode::Concealed, message)
+}
+
+/// Places that are told one by one.
+const PLACES_MAX: usize = 3;
+
+/// Hours, minutes and seconds, as people read a film's time.
+fn clock(seconds: u64) -> String {
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 /// A picture that ends this much before the sound is worth a remark; a frame or two is nothing.
 const EARLY_MS: i128 = 500;
 /// A start this much later than the other track's is worth a remark.
 const LATE_MS: i128 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::sample::{facts, plan, video_facts};
+    use crate::title::{Seam, StreamFacts};
+
+    #[test]
+    fn missing_pictures_are_told_with_place_and_count() {
+        let check = |holes: &[(i64, u64)], missing: u64, expect: &str| {
+            let mut video = video_facts(25, 1, 50_000, None);
+            video.holes = holes.iter().map(|(seconds, count)| Hole { pts: seconds * 25, count: *count }).collect();
+            let message = missing_pictures(&facts(vec![StreamFacts::Video(video)]), &plan((25, 1), 50_000, 4000), missing, 8).message;
+            assert!(message.starts_with(expect), "{message}");
+        };
+        check(&[(724, 2)], 2, "2 pictures are missing or damaged in the source: 2 at 00:12:04.");
+        check(&[(724, 1)], 1, "1 picture is missing or damaged in the source: 1 at 00:12:04.");
+        check(
+            &[(1, 1), (2, 1), (3, 2), (3700, 1)],
+            5,
+            "5 pictures are missing or damaged in the source: 1 at 00:00:01, 1 at 00:00:02, 2 at 00:00:03 and more.",
+        );
+        check(&[(724, 2)], 7, "7 pictures are missing or damaged in the source: among them 2 at 00:12:04.");
+        check(&[], 3, "3 pictures are missing or damaged in the source: the first near 00:00:08.");
+    }
+
+    #[test]
+    fn clocks_and_ends_are_told() {
+        let codes = |source: &SourceFacts, duration_ms: u64| -> Vec<RemarkCode> {
+            of_streams(source, source.videos().next(), &[], duration_ms).iter().map(|remark| remark.code).collect()
+        };
+        let mut source = facts(vec![StreamFacts::Video(video_facts(25, 1, 250, None))]);
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio]);
+        source.seams = vec![Seam { stream: 0, position: 7, shift_ticks: -5, leap: 0 }];
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::TimestampsRepaired]);
+        source.seams.clear();
+        source.declared_duration_ms = Some(20_000);
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::DurationCorrected]);
+        source.cut_off = true;
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::BrokenTail]);
+        source.declared_duration_ms = None;
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::BrokenTail]);
+    }
+}

@@ -329,7 +329,13 @@ mod tests {
     fn varying_rates_get_a_grid_fine_enough() {
         for (what, den, intervals, max, expect) in [
             ("film by field flags", 90_000, [3003, 4505, 3003, 4504].as_slice(), 60, (24_000, 1001)),
-            ("film by field flags, in milliseconds", 1000, &[33, 50, 34, 50, 33, 50, 34, 50, 33, 50, 34, 50, 33, 50, 33, 50, 34, 50, 33, 50, 34, 50, 33, 50], 60, (24_000, 1001)),
+            (
+                "film by field flags, in milliseconds",
+                1000,
+                &[33, 50, 34, 50, 33, 50, 34, 50, 33, 50, 34, 50, 33, 50, 33, 50, 34, 50, 33, 50, 34, 50, 33, 50],
+                60,
+                (24_000, 1001),
+            ),
             ("a recording with pictures left out", 90_000, &[3003, 3003, 6006, 3003, 3003, 3003, 9009], 60, (30_000, 1001)),
             ("the same, in milliseconds", 1000, DROPPED, 60, (30_000, 1001)),
             ("a phone in dim light", 1000, &[31, 36, 42, 29, 45, 33, 38, 33, 30, 41, 34, 52], 60, (30, 1)),

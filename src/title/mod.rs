@@ -21,16 +21,17 @@ mod timeline;
 mod track;
 
 pub use facts::{
-    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, Hole, KeyFrame, Orientation, OtherStream, ScanFacts, SourceFacts, StreamFacts, SubtitleFacts,
-    TimeBase, VideoFacts,
+    AudioAnchor, AudioFacts, ColourFacts, FieldOrder, Hole, KeyFrame, Orientation, OtherStream, ScanFacts, SourceFacts, StreamFacts,
+    SubtitleFacts, TimeBase, VideoFacts,
 };
+pub use findings::missing_pictures;
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder};
 pub use plan::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Deinterlace, DeinterlacePolicy, Plan, PlanPolicy, PlanRefusal, TextKind, TextOrigin,
-    TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, is_worth_a_look, plan,
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, Deinterlace, DeinterlacePolicy, Plan, PlanPolicy,
+    PlanRefusal, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, is_worth_a_look, plan,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

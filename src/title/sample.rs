@@ -1,9 +1,9 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, DeinterlacePolicy, FieldOrder, FrameRate, KeyFrame, Ladder, Orientation,
-    Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
-    VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, DeinterlacePolicy, FieldOrder, FrameRate, KeyFrame,
+    Ladder, Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts,
+    VideoMethod, VideoRange, VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -110,7 +110,15 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
 
 /// A source of these streams.
 pub(crate) fn facts(streams: Vec<StreamFacts>) -> SourceFacts {
-    SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0, seams: Vec::new(), cut_off: false }
+    SourceFacts {
+        container: "mov".into(),
+        bytes: 1,
+        declared_duration_ms: None,
+        streams,
+        corrupt_packet_count: 0,
+        seams: Vec::new(),
+        cut_off: false,
+    }
 }
 
 /// The policy of the defaults.

@@ -114,9 +114,15 @@ impl SeamFinder {
     /// A finder for a demuxer, by FFmpeg's name of it.
     pub fn new(container: &str) -> Self {
         let written = ["mov", "matroska", "webm", "ogg", "avi", "asf", "mxf", "nut"];
-        let gap_max_s =
-            if written.iter().any(|name| container.starts_with(name)) { FILE_GAP_KEPT_MAX_S } else { LIVE_GAP_KEPT_MAX_S };
-        Self { gap_max_us: gap_max_s * 1_000_000, streams: BTreeMap::new(), doubts: BTreeMap::new(), leaps: Vec::new(), found: Vec::new(), front_us: None }
+        let gap_max_s = if written.iter().any(|name| container.starts_with(name)) { FILE_GAP_KEPT_MAX_S } else { LIVE_GAP_KEPT_MAX_S };
+        Self {
+            gap_max_us: gap_max_s * 1_000_000,
+            streams: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            leaps: Vec::new(),
+            found: Vec::new(),
+            front_us: None,
+        }
     }
 
     /// Notes a packet.
@@ -396,7 +402,14 @@ mod tests {
         let mut finder = SeamFinder::new("mpegts");
         for index in 0..600 {
             let time_base = TimeBase { num: 1, den: 1 };
-            finder.take(&PacketTime { stream: 0, picture: true, time_base, ticks: index * 5, duration_ticks: 0, position: Some(index as u64) });
+            finder.take(&PacketTime {
+                stream: 0,
+                picture: true,
+                time_base,
+                ticks: index * 5,
+                duration_ticks: 0,
+                position: Some(index as u64),
+            });
         }
         assert_eq!(finder.finish(), []);
     }

@@ -167,10 +167,21 @@ mod tests {
         ] {
             let mut video = video_facts(30_000, 1001, 300, None);
             video.field_order = flag;
-            video.scan = seen.map(|[pictures, top_first, bottom_first, progressive, repeated, flagged, flagged_top_first, flagged_repeat]| {
-                let split = false;
-                ScanFacts { pictures, top_first, bottom_first, progressive, repeated, flagged, flagged_top_first, flagged_repeat, split }
-            });
+            video.scan =
+                seen.map(|[pictures, top_first, bottom_first, progressive, repeated, flagged, flagged_top_first, flagged_repeat]| {
+                    let split = false;
+                    ScanFacts {
+                        pictures,
+                        top_first,
+                        bottom_first,
+                        progressive,
+                        repeated,
+                        flagged,
+                        flagged_top_first,
+                        flagged_repeat,
+                        split,
+                    }
+                });
             assert_eq!(scan_of(&video), expect, "{what}");
         }
     }

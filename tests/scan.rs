@@ -342,7 +342,7 @@ fn field_pictures(frames: u32) -> Vec<u8> {
         .put(0, 1)
         .all_coded(&[3, 4])
         // Not frames alone, no mixing within one, no direct inference of 8x8, no cropping; then the rate: 50 fields a second.
-        .put(0b0000_1, 5)
+        .put(0b0_0001, 5)
         .put(0, 4)
         .put(1, 1)
         .put(1, 32)
@@ -353,7 +353,7 @@ fn field_pictures(frames: u32) -> Vec<u8> {
     let picture =
         Bits::default().all_coded(&[0, 0]).put(0, 2).all_coded(&[0, 0, 0]).put(0, 3).all_coded(&[0, 0, 0]).put(0b100, 3).unit(0x68);
     let field = |frame: u32, bottom: u32| {
-        let begins = frame % 12 == 0 && bottom == 0;
+        let begins = frame.is_multiple_of(12) && bottom == 0;
         let mut bits = Bits::default().all_coded(&[0, 7, 0]).put(frame % 12, 8).put(1, 1).put(bottom, 1);
         bits = if begins { bits.coded(frame / 12 % 2).put(0, 2) } else { bits.put(0, 1) };
         // No change of the quantiser, no deblocking.

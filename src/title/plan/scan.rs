@@ -79,10 +79,10 @@ pub fn is_worth_a_look(video: &VideoFacts) -> bool {
     let slow = interval * 1000 >= Ratio::from_integer(32);
     // Fields may come in packets of their own.
     let fields = interval * 1000 >= Ratio::from_integer(16);
-    let lines = video.height % 2 == 0 && video.height >= 144;
+    let lines = video.height.is_multiple_of(2) && video.height >= 144;
     match video.field_order {
         _ if WHOLE_CODECS.contains(&video.codec.as_str()) || video.frame_count < 3 => false,
-        FieldOrder::TopFirst | FieldOrder::BottomFirst => fields && video.height % 2 == 0,
+        FieldOrder::TopFirst | FieldOrder::BottomFirst => fields && video.height.is_multiple_of(2),
         FieldOrder::Unknown => (slow || fields && video.codec == "h264") && lines,
         FieldOrder::Progressive => slow && LINES.contains(&video.height),
     }

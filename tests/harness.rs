@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater::cmaf;
-use headwater::title::{CodecHeader, Ladder, Plan, PlanPolicy, SegmentNumber, SoundPolicy, SourceFacts, TrackId, plan};
+use headwater::title::{CodecHeader, DeinterlacePolicy, Ladder, Plan, PlanPolicy, SegmentNumber, SoundPolicy, SourceFacts, TrackId, plan};
 use headwater::worker::protocol::MadeSegment;
 use headwater::worker::{Failure, Settings, Worker};
 
@@ -27,6 +27,7 @@ pub fn policy() -> PlanPolicy {
     PlanPolicy {
         segment_ms: 4000,
         frame_rate_max: 60,
+        deinterlace: DeinterlacePolicy::Field,
         ladder: Ladder::parse(include_str!("../config/ladders/default.toml")).expect("the shipped ladder"),
         preset: "ultrafast".into(),
         audio_bps: 128_000,

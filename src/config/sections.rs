@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, UploadSettings, WorkerSettings};
-use crate::title::{Ladder, PlanPolicy, SoundPolicy};
+use crate::title::{DeinterlacePolicy, Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
 const MIB: u64 = 1 << 20;
@@ -15,6 +15,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// x264's presets, fastest first.
 const PRESETS: [&str; 10] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
+
+/// What becomes of interlaced pictures.
+const DEINTERLACE: [(&str, DeinterlacePolicy); 3] =
+    [("field", DeinterlacePolicy::Field), ("frame", DeinterlacePolicy::Frame), ("off", DeinterlacePolicy::Off)];
 
 /// Reads every key; nothing when one is at fault.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
@@ -134,6 +138,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
     let preset = reader.choice("video.preset", &presets);
     let frame_rate_max = reader.integer("video.frame_rate_max", 1..=240_u32);
     let video_copy = reader.boolean("video.copy");
+    let deinterlace = reader.choice("video.deinterlace", &DEINTERLACE);
     let pixels_max = reader.integer("video.pixels_max", 1024..=16_384_i64 * 16_384);
     let duration_max = reader.duration("video.duration_max", SECOND..=DAY * 30);
     let ladder = ladder(reader);
@@ -144,6 +149,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
     Some(PlanPolicy {
         segment_ms: segment_length?.as_millis() as u32,
         frame_rate_max: frame_rate_max?,
+        deinterlace: deinterlace?,
         ladder: ladder?,
         preset: preset?.to_owned(),
         audio_bps: bitrate_kbps? * 1000,

@@ -30,10 +30,10 @@ pub fn poster(file: &Arc<File>, facts: &SourceFacts, plan: &Plan, pulse: &Pulse)
         StreamFacts::Other(other) if other.kind == "picture" => Some(other.stream),
         _ => None,
     }) {
-        let mut source = Source::open(Arc::clone(file), pulse.clone())?;
+        let mut source = Source::open(Arc::clone(file), &facts.seams, pulse.clone())?;
         let Some(picture) = decode(&mut source, stream) else { continue };
         let Some(attached) = source.input().stream(stream as usize).filter(stream_facts::is_attached_picture) else { continue };
-        let mut video = VideoSurvey::begin(&attached).finish(stream, String::new());
+        let mut video = VideoSurvey::begin(&attached).finish(stream, String::new(), |_| None);
         // What was decoded is what counts.
         (video.width, video.height) = (picture.width(), picture.height());
         let (width, height) = display_size(&video);

@@ -184,7 +184,7 @@ impl Engine {
     fn copy_video(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
         let slots = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
         if self.avc.is_none() {
-            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+            let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
             self.avc = Some(AvcCopy::open(source, picture(&self.facts, &self.plan)?, &self.plan, self.pulse.clone())?);
         }
         let copied = self.avc.as_mut().ok_or_else(|| failed("there is no picture"))?.segment(&slots)?;
@@ -196,7 +196,7 @@ impl Engine {
         let at = match self.aac.iter().position(|(known, _)| *known == id) {
             Some(at) => at,
             None => {
-                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
                 let copy = AacCopy::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone())?;
                 self.aac.push((id, copy));
                 self.aac.len() - 1
@@ -225,8 +225,10 @@ impl Engine {
 
     fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
         if self.video.is_none() {
-            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
-            self.video = VideoLane::open(source, picture(&self.facts, &self.plan)?, &self.plan);
+            let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
+            let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
+            let sound = self.facts.seams.is_empty() && self.facts.corrupt_packet_count == 0;
+            self.video = VideoLane::open(source, video, &self.plan, sound);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }
@@ -236,7 +238,7 @@ impl Engine {
             Some(at) => at,
             None => {
                 let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
-                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
                 let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
                 self.audio.push((stream, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1

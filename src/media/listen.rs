@@ -22,7 +22,7 @@ const SILENCE_HUNDREDTHS_DBTP: i32 = -7000;
 /// # Errors
 /// When the source cannot be opened, or nothing of the stream can be decoded.
 pub fn listen(file: &Arc<File>, stream: u32, pulse: &Pulse) -> Result<Loudness, Problem> {
-    let mut source = Source::open(Arc::clone(file), pulse.clone())?;
+    let mut source = Source::open(Arc::clone(file), &[], pulse.clone())?;
     source.only(stream);
     let mut decoder = Decoder::open(&source, stream).ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?;
     let mut meter = None;

@@ -49,7 +49,7 @@ pub fn look(file: &Arc<File>, facts: &SourceFacts, plan: &Plan, pulse: &Pulse) -
         return Ok(made);
     };
     let Some(board) = Storyboard::of(plan) else { return Ok(made) };
-    let source = Source::open(Arc::clone(file), pulse.clone())?;
+    let source = Source::open(Arc::clone(file), &facts.seams, pulse.clone())?;
     let Some(glance) = Glance::open(source, video) else { return Ok(made) };
     let mut stills = Stills {
         glance,

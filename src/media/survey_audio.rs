@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{AudioAnchor, AudioFacts, CopyDoubt};
+use headwater::title::{AudioAnchor, AudioFacts, CopyDoubt, TimeBase};
 
 use super::aac_survey::AacSurvey;
 use super::audio_header::{self, Form};
@@ -125,6 +125,11 @@ impl AudioSurvey {
             delay: codec_delay(source, parameters),
             aac: AacSurvey::begin(parameters),
         }
+    }
+
+    /// Length of a tick of the stream.
+    pub fn time_base(&self) -> TimeBase {
+        self.facts.time_base
     }
 
     /// Notes a packet.

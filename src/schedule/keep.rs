@@ -6,7 +6,7 @@ use crate::catalogue::{self, Catalogue, KeyFrameRates, SegmentRecord, TrackRates
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
-use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, TitleId};
+use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, SourceFacts, TitleId, missing_pictures};
 use crate::worker::protocol::MadeSegment;
 
 /// Why made segments did not get into the ledger.
@@ -94,12 +94,12 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
             (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps, key_frames })
         })
         .collect();
-    catalogue.finish(id, title.ledger, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;
+    catalogue.finish(id, title.ledger, &rates, &concealed(&planned.facts, &planned.plan, &ledger), now_ms).await?;
     Ok(())
 }
 
 /// What was filled in and left out, told once for the picture and once for the sound.
-fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
+fn concealed(facts: &SourceFacts, plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let warn = |message: String| Remark::new(RemarkCode::Concealed, message);
     // All video tracks show the same pictures, so one tells for all.
@@ -109,8 +109,8 @@ fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
         (missing + row.concealed, at)
     });
     if let Some(first) = first {
-        let at = clock(first / u64::from(plan.timeline.frame_rate().timescale()));
-        remarks.push(warn(format!("{missing} pictures are missing in the source, the first near {at}. The one before each was shown on.")));
+        let near_s = first / u64::from(plan.timeline.frame_rate().timescale());
+        remarks.push(missing_pictures(facts, plan, missing, near_s));
     }
     for (index, track) in plan.audio.iter().enumerate() {
         let rows = ledger.iter().filter(|row| row.track == crate::title::TrackId::audio(index as u8));
@@ -120,11 +120,6 @@ fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
         }
     }
     remarks
-}
-
-/// Hours, minutes and seconds, as people read a film's time.
-fn clock(seconds: u64) -> String {
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Removes what the store has of a title that failed with `code`: everything, or everything but the source when the fault

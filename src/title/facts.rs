@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AacFacts, AvcFacts, CopyDoubt, Ratio};
+use super::{AacFacts, AvcFacts, CopyDoubt, Ratio, Seam};
 
 /// Length of one tick of a stream in seconds, as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,38 @@ pub enum FieldOrder {
     TopFirst,
     /// Two fields a frame, the lower one shown first.
     BottomFirst,
+}
+
+/// What looking at some pictures of a stream shows of fields, flags aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanFacts {
+    /// Pictures looked at.
+    pub pictures: u32,
+    /// Of these, combed like two fields of which the upper one is earlier.
+    pub top_first: u32,
+    /// Combed like two fields of which the lower one is earlier.
+    pub bottom_first: u32,
+    /// Whole frames; what is left of the pictures shows nothing either way, as stills do.
+    pub progressive: u32,
+    /// Pictures one field of which repeats that of the picture before.
+    pub repeated: u32,
+    /// Pictures that the stream itself flags as interlaced.
+    pub flagged: u32,
+    /// Pictures flagged as interlaced with the upper field first.
+    pub flagged_top_first: u32,
+    /// Pictures flagged to be shown for a field longer.
+    pub flagged_repeat: u32,
+    /// Whether there are packets that hold a single field each, two to a picture.
+    pub split: bool,
+}
+
+/// A place where pictures are missing from a steady rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hole {
+    /// When the picture before it is shown, in ticks.
+    pub pts: i64,
+    /// Pictures missing after that.
+    pub count: u64,
 }
 
 /// The turn and mirror that make the stored picture upright, applied in this order: mirror, then turn.
@@ -106,6 +138,8 @@ pub struct VideoFacts {
     pub colour: ColourFacts,
     /// Interlacing as flagged.
     pub field_order: FieldOrder,
+    /// Interlacing as seen; absent when nobody looked because it could not be.
+    pub scan: Option<ScanFacts>,
     /// Length of a tick.
     pub time_base: TimeBase,
     /// Presentation time of the first picture.
@@ -118,6 +152,13 @@ pub struct VideoFacts {
     pub frame_count: u64,
     /// Median distance between pictures in ticks; 0 with fewer than two pictures.
     pub interval_median: i64,
+    /// A quarter of the distances between pictures are at most this, in ticks: the pace of the quick parts.
+    pub interval_quick: i64,
+    /// Neighbouring distances that add up alike although one is half as long again as the other: film shown for three fields
+    /// and two in turn.
+    pub interval_paired_count: u64,
+    /// The sum of what they add up to, in ticks.
+    pub interval_paired_ticks: i64,
     /// Largest distance between pictures in ticks.
     pub interval_max: i64,
     /// Pictures whose distance to the next is within an eighth of the median.
@@ -133,6 +174,10 @@ pub struct VideoFacts {
     pub undecodable_lead_count: u64,
     /// What copying it takes, or why it cannot be copied.
     pub avc: Result<AvcFacts, CopyDoubt>,
+    /// The first places where pictures are missing from a steady rate.
+    pub holes: Vec<Hole>,
+    /// Pictures missing in all such places.
+    pub missing_count: u64,
 }
 
 /// A place in an audio stream whose sample position is known exactly.
@@ -281,6 +326,10 @@ pub struct SourceFacts {
     pub streams: Vec<StreamFacts>,
     /// Packets the demuxer marked as damaged, and places where reading had to skip ahead.
     pub corrupt_packet_count: u64,
+    /// Where clocks leap. All other times here are mended by them.
+    pub seams: Vec<Seam>,
+    /// Whether the file ends before its header says that it does.
+    pub cut_off: bool,
 }
 
 impl SourceFacts {

@@ -17,6 +17,7 @@ mod problem;
 mod report;
 #[cfg(test)]
 pub(crate) mod sample;
+mod seam;
 mod state;
 mod still;
 mod timeline;
@@ -24,10 +25,10 @@ mod track;
 
 pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_MS, CopyDoubt};
 pub use facts::{
-    AudioAnchor, AudioFacts, AudioRoles, ColourFacts, FieldOrder, KeyFrame, Orientation, OtherStream, SourceFacts, StreamFacts,
-    SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,
+    AudioAnchor, AudioFacts, AudioRoles, ColourFacts, FieldOrder, Hole, KeyFrame, Orientation, OtherStream, ScanFacts, SourceFacts,
+    StreamFacts, SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,
 };
-pub use findings::of_loudness as loudness_remarks;
+pub use findings::{missing_pictures, of_loudness as loudness_remarks};
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
@@ -35,12 +36,13 @@ pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, own_s
 pub use language::{InvalidLanguageTag, LanguageTag};
 pub use loudness::Loudness;
 pub use plan::{
-    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, InvalidTextKind, Plan, PlanPolicy,
-    PlanRefusal, SoundPlacement, SoundPolicy, TextKind, TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange,
-    VideoTrack, copy_picture, copy_sound, display_size, plan, sound_placement,
+    AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, Deinterlace, DeinterlacePolicy,
+    InvalidTextKind, Plan, PlanPolicy, PlanRefusal, SoundPlacement, SoundPolicy, TextKind, TextOrigin, TextTrack, VideoCodec,
+    VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture, copy_sound, display_size, is_worth_a_look, plan, sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};
+pub use seam::{PacketTime, Seam, SeamFinder};
 pub use state::{InvalidState, TitleState};
 pub use still::{Still, Storyboard, jpeg_size, poster_size};
 pub use timeline::{CutAim, KeyFrameSpan, SegmentNumber, Timeline};

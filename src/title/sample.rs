@@ -1,9 +1,9 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioRoles, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, FieldOrder,
-    FrameRate, Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SoundPolicy, SourceFacts, StreamFacts, TextKind,
-    TextOrigin, TextTrack, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioRoles, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, DeinterlacePolicy,
+    FieldOrder, FrameRate, Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SoundPolicy, SourceFacts, StreamFacts,
+    TextKind, TextOrigin, TextTrack, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -13,6 +13,7 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
         timeline: Timeline::even(FrameRate::new(rate.0, rate.1).expect("a rate"), frames, segment_ms),
         video_stream: Some(0),
         orientation: Orientation::default(),
+        deinterlace: None,
         video: vec![
             video_track("720p", 1280, 720, 3_000_000),
             video_track("540p", 960, 540, 1_800_000),
@@ -93,12 +94,16 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         bit_depth: 8,
         colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
         field_order: FieldOrder::Progressive,
+        scan: None,
         time_base: TimeBase { num: 1, den },
         first_pts: 0,
         last_pts,
         end_pts: last_pts + interval,
         frame_count: count,
         interval_median: if count > 1 { interval } else { 0 },
+        interval_quick: if count > 1 { interval } else { 0 },
+        interval_paired_count: 0,
+        interval_paired_ticks: 0,
         interval_max: interval,
         interval_regular_count: count - 1,
         interval_regular_ticks: last_pts,
@@ -106,6 +111,8 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
         undecodable_lead_count: 0,
         avc: Err(CopyDoubt::Codec),
+        holes: Vec::new(),
+        missing_count: 0,
     }
 }
 
@@ -134,7 +141,15 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
 
 /// A source of these streams.
 pub(crate) fn facts(streams: Vec<StreamFacts>) -> SourceFacts {
-    SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0 }
+    SourceFacts {
+        container: "mov".into(),
+        bytes: 1,
+        declared_duration_ms: None,
+        streams,
+        corrupt_packet_count: 0,
+        seams: Vec::new(),
+        cut_off: false,
+    }
 }
 
 /// The policy of the defaults.
@@ -142,6 +157,7 @@ pub(crate) fn policy() -> PlanPolicy {
     PlanPolicy {
         segment_ms: 4000,
         frame_rate_max: 60,
+        deinterlace: DeinterlacePolicy::Field,
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
         preset: "veryfast".into(),
         audio_bps: 128_000,

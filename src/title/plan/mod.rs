@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 mod copy;
 mod level;
 mod picture;
+mod scan;
 mod sound;
 mod text;
 
@@ -12,6 +13,7 @@ use copy::copy_sounds;
 pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
 use picture::video_tracks;
 pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size};
+pub use scan::{Deinterlace, DeinterlacePolicy, Scan, is_worth_a_look, scan_of};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
 pub use sound::{AudioMethod, AudioTier, AudioTrack, SoundPolicy};
@@ -34,6 +36,8 @@ pub struct PlanPolicy {
     pub segment_ms: u32,
     /// Highest frame rate of the output.
     pub frame_rate_max: u32,
+    /// What becomes of interlaced pictures.
+    pub deinterlace: DeinterlacePolicy,
     /// The ladder.
     pub ladder: Ladder,
     /// x264's preset, such as `veryfast`.
@@ -65,6 +69,8 @@ pub struct Plan {
     pub video_stream: Option<u32>,
     /// How the picture is made upright.
     pub orientation: Orientation,
+    /// How whole pictures are made of fields; absent when the pictures are whole, or left as they are.
+    pub deinterlace: Option<Deinterlace>,
     /// Video renditions, largest first; all from one stream.
     pub video: Vec<VideoTrack>,
     /// Audio renditions, the default one first.
@@ -133,8 +139,9 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         return Err(Problem::new(code));
     }
     let span = Span::of(picture, &sounds);
+    let deinterlace = picture.and_then(|video| Deinterlace::of(video, policy));
     let frame_rate = match picture {
-        Some(video) => choose_frame_rate(video, policy.frame_rate_max),
+        Some(video) => Deinterlace::frame_rate(deinterlace, choose_frame_rate(video, policy.frame_rate_max)),
         None => FrameRate::new(AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| Problem::new(ProblemCode::Corrupt))?,
     };
     let origin = match picture {
@@ -151,6 +158,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
         frame_count = frame_count.max(last + 1);
         remarks.extend(findings::of_picture(video, frame_rate));
+        remarks.extend(findings::of_fields(video, deinterlace, frame_rate));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
     let audio = audio_tracks(&sounds, picture.is_some(), policy);
@@ -160,6 +168,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
+        deinterlace,
         video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
         audio,
         gain_hundredths_db: 0,

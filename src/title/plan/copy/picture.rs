@@ -37,6 +37,12 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     if facts.corrupt_packet_count > 0 || video.undecodable_lead_count > 0 {
         return Err(CopyDoubt::Damaged.into());
     }
+    if !facts.seams.is_empty() {
+        return Err(CopyDoubt::Timestamps.into());
+    }
+    if plan.deinterlace.is_some() {
+        return Err(CopyRefusal::Interlaced);
+    }
     check_look(video, avc)?;
     let grid = plan.timeline.frame_rate();
     if grid != avc.grid || grid.per_second() > Ratio::from_integer(i128::from(RATE_MAX)) {

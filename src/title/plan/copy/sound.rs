@@ -30,6 +30,9 @@ pub fn copy_sound(plan: &mut Plan, index: usize, facts: &SourceFacts, policy: &P
     if facts.corrupt_packet_count > 0 {
         return Err(CopyDoubt::Damaged.into());
     }
+    if !facts.seams.is_empty() {
+        return Err(CopyDoubt::Timestamps.into());
+    }
     if policy.sound.target_hundredths_lufs.is_some() {
         return Err(CopyRefusal::Gain);
     }

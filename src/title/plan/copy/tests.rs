@@ -6,8 +6,8 @@ use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use super::*;
 use crate::title::sample::{audio_facts, facts, policy, video_facts};
 use crate::title::{
-    AacFacts, AudioMethod, AvcFacts, AvcPiece, FieldOrder, FrameRate, Plan, PlanPolicy, Ratio, RemarkCode, SourceFacts, StreamFacts,
-    VideoFacts, VideoMethod, plan,
+    AacFacts, AudioMethod, AvcFacts, AvcPiece, FieldOrder, FrameRate, Plan, PlanPolicy, Ratio, RemarkCode, ScanFacts, Seam, SourceFacts,
+    StreamFacts, VideoFacts, VideoMethod, plan,
 };
 
 /// 40 s of 1280×720 at 25 frames a second with a closed key frame every two seconds, of 200 kB each.
@@ -113,6 +113,18 @@ fn each_doubt_has_its_name() {
     assert_eq!(refusal(|_, policy| policy.frame_rate_max = 20), Some(CopyRefusal::FrameRate));
     // Field order as flagged says nothing: the bitstream itself has whole frames only, or there would be a doubt.
     assert_eq!(refusal(|video, _| video.field_order = FieldOrder::Unknown), None);
+    // Combed pictures in them are another matter.
+    let combed = ScanFacts { pictures: 48, top_first: 48, ..ScanFacts::default() };
+    assert_eq!(refusal(move |video, _| video.scan = Some(combed)), Some(CopyRefusal::Interlaced));
+}
+
+#[test]
+fn a_clock_that_leaps_is_doubtful() {
+    let mut source = facts(vec![StreamFacts::Video(picture()), StreamFacts::Audio(sound())]);
+    source.seams = vec![Seam { stream: 0, position: 7, shift_ticks: -5, leap: 0 }];
+    let mut encoded = encoded(&source, &policy());
+    assert_eq!(copy_picture(&mut encoded, &source, &policy()), Err(CopyRefusal::Doubt(CopyDoubt::Timestamps)));
+    assert_eq!(copy_sound(&mut encoded, 0, &source, &policy()), Err(CopyRefusal::Doubt(CopyDoubt::Timestamps)));
 }
 
 #[test]

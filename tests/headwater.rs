@@ -20,6 +20,7 @@ mod rendition;
 mod sandbox;
 mod segments;
 mod server;
+mod shapes;
 mod sound;
 mod survey;
 mod together;

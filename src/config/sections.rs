@@ -26,7 +26,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let delivery = delivery(reader);
     let upload = upload(reader);
     let worker = worker(reader);
-    let plan = plan(reader);
+    let plan = plan(reader, worker.as_ref());
     let log = log(reader);
     Some(Config {
         public: public?,
@@ -126,7 +126,7 @@ fn worker(reader: &mut Reader) -> Option<WorkerSettings> {
     })
 }
 
-fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
+fn plan(reader: &mut Reader, worker: Option<&WorkerSettings>) -> Option<PlanPolicy> {
     let segment_length = reader.duration("video.segment_length", Duration::from_millis(500)..=Duration::from_secs(30));
     let presets = PRESETS.map(|name| (name, name));
     let preset = reader.choice("video.preset", &presets);
@@ -145,6 +145,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
         audio_bps: bitrate_kbps? * 1000,
         duration_max_ms: duration_max?.as_millis() as u64,
         pixels_max: pixels_max? as u64,
+        memory_max_bytes: worker?.memory_max_bytes,
     })
 }
 

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf;
-use headwater::title::{CodecHeader, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoTrack};
+use headwater::title::{CodecHeader, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoTrack, memory};
 use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
+use rustix::process::{Resource, getrlimit};
 
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
@@ -80,19 +81,23 @@ impl Engine {
             tracks.iter().filter(|track| track.kind == TrackKind::Video).map(|track| usize::from(track.index)).collect();
         videos.sort_unstable();
         videos.dedup();
-        // One range after the other: decoding twice costs little beside encoding, and all encoders at once take memory that
-        // a single one has no use for.
-        let ranges: Vec<_> = videos.iter().map(|index| self.plan.video[*index].range).collect();
-        let mut rest = videos.as_slice();
-        for of_range in ranges.chunk_by(|one, next| one == next) {
-            let (wanted, after) = rest.split_at(of_range.len());
-            self.make_video(number, wanted)?;
-            rest = after;
+        // Decoding again costs little beside encoding, and running out of memory costs the title.
+        for run in self.runs(&videos) {
+            self.make_video(number, &run)?;
         }
         for track in tracks.iter().filter(|track| track.kind == TrackKind::Audio) {
             self.make_audio(number, *track)?;
         }
         Ok(())
+    }
+
+    /// The wanted tracks in runs that can be made at once.
+    fn runs(&self, wanted: &[usize]) -> Vec<Vec<usize>> {
+        let Some(video) = self.plan.video_stream.and_then(|stream| self.facts.video(stream)) else { return Vec::new() };
+        let bytes_max = getrlimit(Resource::As).current.unwrap_or(u64::MAX);
+        let tracks: Vec<_> = wanted.iter().map(|index| &self.plan.video[*index]).collect();
+        let mut rest = wanted.iter().copied();
+        memory::runs(video, &tracks, bytes_max).iter().map(|run| rest.by_ref().take(run.len()).collect()).collect()
     }
 
     fn make_video(&mut self, number: SegmentNumber, wanted: &[usize]) -> Result<(), Problem> {

@@ -24,8 +24,9 @@ pub struct VideoEncoder {
 const X264_PARAMETERS: &str = "threads=1:lookahead-threads=1:sliced-threads=0:keyint=infinite:open-gop=0:stitchable=1:force-cfr=1:nal-hrd=none:aud=0:repeat-headers=0";
 
 /// One frame encoder and no pool of threads, one closed group of pictures, no banner, equal headers for all segments. Cuts
-/// of scene get intra pictures but no key frames, so that nothing after one may be shown before it.
-const X265_PARAMETERS: &str = "pools=none:frame-threads=1:wpp=0:lookahead-slices=0:keyint=-1:open-gop=0:info=0:aud=0:hrd=0:\
+/// of scene get intra pictures but no key frames, so that nothing after one may be shown before it. How far it looks ahead is
+/// bounded, for each of those pictures takes memory.
+const X265_PARAMETERS: &str = "pools=none:frame-threads=1:wpp=0:lookahead-slices=0:rc-lookahead=10:bframes=3:keyint=-1:open-gop=0:info=0:aud=0:hrd=0:\
 repeat-headers=0:log-level=none:range=limited:annexb=1";
 
 impl VideoEncoder {

@@ -2,10 +2,10 @@
 
 use super::colour::{BT709, UNSPECIFIED};
 use super::frame_rate::is_constant;
-use super::{FrameRate, Orientation, PlanPolicy, Remark, RemarkCode, VideoFacts, VideoRange};
+use super::{FrameRate, Orientation, Remark, RemarkCode, VideoFacts, VideoRange, VideoTrack};
 
 /// What is worth saying of the picture.
-pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> Vec<Remark> {
+pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let info = |code, message: String| Remark::new(code, message);
     if !is_constant(video) {
@@ -47,12 +47,11 @@ pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy
         );
         remarks.push(Remark::new(RemarkCode::SizeChanged, message));
     }
-    remarks.extend(of_colour(video, policy));
     remarks
 }
 
-/// What is worth saying of its colours.
-fn of_colour(video: &VideoFacts, policy: &PlanPolicy) -> Vec<Remark> {
+/// What is worth saying of its colours, which became those of `tracks`.
+pub fn of_colour(video: &VideoFacts, tracks: &[VideoTrack]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let meant = video.meant_colour();
     let name = match meant.range() {
@@ -63,7 +62,7 @@ fn of_colour(video: &VideoFacts, policy: &PlanPolicy) -> Vec<Remark> {
     if let Some(name) = name {
         let message = format!("The picture has high dynamic range ({name}). Its standard renditions were tone-mapped to BT.709.");
         remarks.push(Remark::new(RemarkCode::HdrToneMapped, message));
-        if policy.hdr && video.kept_range().is_some() {
+        if tracks.iter().any(|track| track.range != VideoRange::Sdr) {
             let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it.");
             remarks.push(Remark::new(RemarkCode::HdrKept, message));
         }
@@ -98,14 +97,15 @@ fn of_colour(video: &VideoFacts, policy: &PlanPolicy) -> Vec<Remark> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::title::ColourFacts;
-    use crate::title::sample::{policy, video_facts};
+    use crate::title::sample::{facts, policy, video_facts};
+    use crate::title::{ColourFacts, PlanPolicy, StreamFacts, plan};
 
     fn codes(change: impl FnOnce(&mut VideoFacts), hdr: bool) -> Vec<RemarkCode> {
         let mut video = video_facts(12_800, 512, 100, None);
         change(&mut video);
-        let rate = FrameRate::new(25, 1).expect("a rate");
-        of_picture(&video, rate, &PlanPolicy { hdr, ..policy() }).into_iter().map(|remark| remark.code).collect()
+        let source = facts(vec![StreamFacts::Video(video)]);
+        let (_, remarks) = plan(&source, &PlanPolicy { hdr, ..policy() }).expect("a plan");
+        remarks.into_iter().map(|remark| remark.code).filter(|code| *code != RemarkCode::NoAudio).collect()
     }
 
     fn described(primaries: u8, transfer: u8, matrix: u8) -> ColourFacts {

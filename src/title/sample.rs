@@ -121,5 +121,6 @@ pub(crate) fn policy() -> PlanPolicy {
         audio_bps: 128_000,
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
+        memory_max_bytes: 2 << 30,
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod memory;
 mod picture;
 mod sound;
 mod text;
@@ -42,6 +43,8 @@ pub struct PlanPolicy {
     pub duration_max_ms: u64,
     /// Most pixels of a source picture.
     pub pixels_max: u64,
+    /// Memory of a worker; a source that needs more is refused.
+    pub memory_max_bytes: u64,
 }
 
 /// A title's plan: the timeline, and the tracks that are cut along it.
@@ -135,15 +138,19 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     if let Some(video) = picture {
         let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
         frame_count = frame_count.max(last + 1);
-        remarks.extend(findings_picture::of_picture(video, frame_rate, policy));
+        remarks.extend(findings_picture::of_picture(video, frame_rate));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
     remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));
+    let video = picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?;
+    if let Some(facts) = picture {
+        remarks.extend(findings_picture::of_colour(facts, &video));
+    }
     let plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
-        video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
+        video,
         light: picture.map(|video| video.light).unwrap_or_default(),
         audio: audio_tracks(&sounds, policy),
         gain_hundredths_db: 0,

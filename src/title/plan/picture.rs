@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PlanPolicy;
+use super::{PlanPolicy, memory};
 use crate::title::{FrameRate, Problem, ProblemCode, Ratio, RungSize, VideoFacts, fit_hdr, fit_ladder};
 
 /// How bright the pictures of a rendition may be (VIDEO-RANGE of RFC 8216bis 4.4.6.2).
@@ -123,7 +123,22 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
     let standard = fit_ladder(&policy.ladder, width, height).into_iter().map(track(VideoRange::Sdr, VideoCodec::Avc));
     let high = video.kept_range().filter(|_| policy.hdr).into_iter();
     let high = high.flat_map(|range| fit_hdr(&policy.ladder, width, height).into_iter().map(track(range, VideoCodec::Hevc)));
-    Ok(standard.chain(high).collect())
+    let room = policy.memory_max_bytes.saturating_sub(memory::decoding_bytes(video));
+    let fits = |track: &VideoTrack| memory::encoding_bytes(track) <= room;
+    let (standard, high): (Vec<VideoTrack>, _) = (standard.collect(), high.filter(fits));
+    if let Some(largest) = standard.first().filter(|track| !fits(track)) {
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        let (needed, has) = (memory::decoding_bytes(video) + memory::encoding_bytes(largest), policy.memory_max_bytes);
+        let detail = format!(
+            "its picture of {} by {} pixels needs about {} MiB of a worker, which may use {} MiB",
+            video.width,
+            video.height,
+            mebibytes(needed),
+            mebibytes(has)
+        );
+        return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
+    }
+    Ok(standard.into_iter().chain(high).collect())
 }
 
 /// Size of the upright picture in square pixels; the side with the longer pixels grows.

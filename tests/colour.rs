@@ -172,8 +172,7 @@ fn expected(signals: &[Colour], weights: (f64, f64)) -> Vec<Colour> {
     signals.iter().map(code).collect()
 }
 
-const TAGS_709: [&str; 5] =
-    ["pix_fmt=yuv420p", "color_range=tv", "color_space=bt709", "color_transfer=bt709", "color_primaries=bt709"];
+const TAGS_709: [&str; 5] = ["pix_fmt=yuv420p", "color_range=tv", "color_space=bt709", "color_transfer=bt709", "color_primaries=bt709"];
 
 /// Light in cd/m² of the primaries of BT.709: greys up to the knee of the curve, and colours as bright. None is at the very
 /// edge of the gamut, where the rounding of the source's own codes is a large step of the signal.
@@ -385,7 +384,11 @@ async fn transparency_is_laid_over_black() {
         ("mov", &["-c:v", "png"][..], BT709),
         ("mov", &["-c:v", "qtrle"], BT709),
         ("mov", &["-c:v", "prores_ks", "-profile:v", "4444", "-pix_fmt", "yuva444p10le", "-alpha_bits", "16", "-qscale:v", "2"], BT601),
-        ("webm", &["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "4", "-b:v", "0", "-cpu-used", "8", "-deadline", "realtime"], BT601),
+        (
+            "webm",
+            &["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-crf", "4", "-b:v", "0", "-cpu-used", "8", "-deadline", "realtime"],
+            BT601,
+        ),
     ] {
         let shown = shown(film(&raw, "rgba", extension, codec)).await;
         compare(codec[1], &shown.patches, &expected(&over_black, weights), 1.5);

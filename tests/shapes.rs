@@ -64,7 +64,9 @@ async fn pixels_that_change_their_shape_are_fitted() {
 
 #[tokio::test]
 async fn odd_and_tiny_pictures_keep_every_line() {
-    for (size, expect) in [("161x121", (162, 122)), ("33x17", (34, 18)), ("3x3", (4, 4)), ("2x2", (2, 2)), ("1x1", (2, 2)), ("64x3", (64, 4))] {
+    for (size, expect) in
+        [("161x121", (162, 122)), ("33x17", (34, 18)), ("3x3", (4, 4)), ("2x2", (2, 2)), ("1x1", (2, 2)), ("64x3", (64, 4))]
+    {
         let picture = format!("color=white:s={size}:r=25:d=1,format=yuv444p");
         let upload = clip("mkv", &["-f", "lavfi", "-i", &picture, "-c:v", "ffv1"]);
         let (opened, pictures) = pictures(upload).await;

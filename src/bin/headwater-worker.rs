@@ -49,7 +49,7 @@ fn work(memory_max_bytes: u64, threads: Threads) -> io::Result<()> {
     sandbox::enter(memory_max_bytes, threads)?;
     // SAFETY: the server opened this descriptor for this process, and nothing else here uses it.
     let source = unsafe { File::from_raw_fd(SOURCE_FD) };
-    media::serve(source, io::stdin().lock(), &media::Pulse::new(Box::new(replies)))
+    media::serve(source, io::stdin().lock(), &media::Pulse::new(Box::new(replies)), memory_max_bytes)
 }
 
 /// Makes the C library give large blocks back to the system as soon as they are freed. Every segment opens its encoders anew;

@@ -2,7 +2,7 @@
 //! the display they were mastered on are.
 
 use bytes::Bytes;
-use mp4_atom::{Btrt, Codec, Colr, HvcCArray, Hvc1, Hvcc, Pasp, Visual};
+use mp4_atom::{Btrt, Codec, Colr, Hvc1, HvcCArray, Hvcc, Pasp, Visual};
 
 use super::hevc_sps::{self, HevcFacts};
 use super::init::{Entry, check_picture};
@@ -131,7 +131,8 @@ mod tests {
             assert!(holds(&init, part), "{part:?}");
         }
         assert!(!holds(&init, b"hev1") && !holds(&init, b"avcC"));
-        let display = bytes("00000020 6d646376 8500 4100 33c2 86c4 1d4c 0bb8 3d13 4042 00989680 00000032".replace("8500 4100", "2108 9150").as_str());
+        let display =
+            bytes("00000020 6d646376 8500 4100 33c2 86c4 1d4c 0bb8 3d13 4042 00989680 00000032".replace("8500 4100", "2108 9150").as_str());
         let _ = display;
         assert!(holds(&init, b"\0\0\0\x20mdcv") && holds(&init, b"\0\0\0\x0cclli\x03\xe8\x01\x90"));
         assert_eq!(codec_string_of(&hevc_header()).expect("a string"), "hvc1.2.4.L93.90");

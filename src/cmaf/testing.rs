@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::Sample;
 use crate::title::{
-    AAC_FRAME_SAMPLES, CodecHeader, ContentLight, LightFacts, MasteringDisplay, Plan, SegmentNumber, VideoCodec, VideoEncoding, VideoMethod,
-    VideoRange, VideoTrack, sample,
+    AAC_FRAME_SAMPLES, CodecHeader, ContentLight, LightFacts, MasteringDisplay, Plan, SegmentNumber, VideoCodec, VideoEncoding,
+    VideoMethod, VideoRange, VideoTrack, sample,
 };
 
 /// A plan of `frames` frames in segments of four seconds: 720p, 240p and German sound.
@@ -40,8 +40,7 @@ pub(crate) fn hevc_plan(rate: (u32, u32), frames: u64) -> Plan {
 }
 
 /// x265's sequence parameter set of 1280×720 at Main 10, level 3.1, BT.2100 PQ.
-pub(crate) const HEVC_SPS: &str =
-    "42010102200000030090000003000003005da00280802d1365959a4932bc05a84880482000000300200000030321";
+pub(crate) const HEVC_SPS: &str = "42010102200000030090000003000003005da00280802d1365959a4932bc05a84880482000000300200000030321";
 
 /// The parameter sets that go with [`HEVC_SPS`].
 pub(crate) fn hevc_header() -> CodecHeader {

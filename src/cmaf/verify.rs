@@ -4,9 +4,9 @@
 //! nothing is allocated but one flag for each planned picture.
 
 use super::boxes::{Fields, HEADER_BYTES, exactly};
+use super::nal::Unit;
 use super::segment::{NON_SYNC, SEGMENT_BRANDS, SYNC};
 use super::span::Span;
-use super::nal::Unit;
 use super::{TRACK_NUMBER, hevc, nal};
 use crate::title::{Plan, SegmentNumber, TrackId, TrackKind, VideoCodec};
 

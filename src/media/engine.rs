@@ -9,7 +9,6 @@ use ffmpeg_next::frame::Video;
 use headwater::cmaf;
 use headwater::title::{CodecHeader, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoTrack, memory};
 use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
-use rustix::process::{Resource, getrlimit};
 
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
@@ -24,17 +23,19 @@ use super::video_lane::{Shown, VideoLane};
 ///
 /// # Errors
 /// When the server says something that is no message, or is gone.
-pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::Result<()> {
+pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse, memory_max_bytes: u64) -> std::io::Result<()> {
     let file = Arc::new(source);
     let mut engine = None;
     while let Some(request) = read_message::<Request>(&mut requests)? {
         let answer = match request {
             Request::Survey => survey(&file, pulse).map(|facts| Reply::Surveyed(Box::new(facts))),
-            Request::Open { facts, plan } => Engine::open(Arc::clone(&file), *facts, *plan, pulse.clone()).map(|opened| {
-                let headers = opened.headers.clone();
-                engine = Some(opened);
-                Reply::Opened(headers)
-            }),
+            Request::Open { facts, plan } => {
+                Engine::open(Arc::clone(&file), *facts, *plan, pulse.clone(), memory_max_bytes).map(|opened| {
+                    let headers = opened.headers.clone();
+                    engine = Some(opened);
+                    Reply::Opened(headers)
+                })
+            }
             Request::Make { number, tracks } => match &mut engine {
                 Some(engine) => engine.make(number, &tracks).map(|()| Reply::Done),
                 None => Err(failed("no plan was opened")),
@@ -56,10 +57,12 @@ struct Engine {
     recolours: Recolours,
     audio: Vec<(TrackId, AudioLane)>,
     pulse: Pulse,
+    /// Address space there is; it decides what is made at once, and no byte of what is made.
+    memory_max_bytes: u64,
 }
 
 impl Engine {
-    fn open(file: Arc<File>, facts: SourceFacts, plan: Plan, pulse: Pulse) -> Result<Self, Problem> {
+    fn open(file: Arc<File>, facts: SourceFacts, plan: Plan, pulse: Pulse, memory_max_bytes: u64) -> Result<Self, Problem> {
         let picture = plan.video_stream.and_then(|stream| facts.video(stream));
         let mut headers = Vec::new();
         for id in plan.tracks() {
@@ -70,7 +73,18 @@ impl Engine {
             };
             headers.push((id, header));
         }
-        Ok(Self { file, facts, plan, headers, video: None, scaler: None, recolours: Recolours::default(), audio: Vec::new(), pulse })
+        Ok(Self {
+            file,
+            facts,
+            plan,
+            headers,
+            video: None,
+            scaler: None,
+            recolours: Recolours::default(),
+            audio: Vec::new(),
+            pulse,
+            memory_max_bytes,
+        })
     }
 
     fn make(&mut self, number: SegmentNumber, tracks: &[TrackId]) -> Result<(), Problem> {
@@ -94,10 +108,9 @@ impl Engine {
     /// The wanted tracks in runs that can be made at once.
     fn runs(&self, wanted: &[usize]) -> Vec<Vec<usize>> {
         let Some(video) = self.plan.video_stream.and_then(|stream| self.facts.video(stream)) else { return Vec::new() };
-        let bytes_max = getrlimit(Resource::As).current.unwrap_or(u64::MAX);
         let tracks: Vec<_> = wanted.iter().map(|index| &self.plan.video[*index]).collect();
         let mut rest = wanted.iter().copied();
-        memory::runs(video, &tracks, bytes_max).iter().map(|run| rest.by_ref().take(run.len()).collect()).collect()
+        memory::runs(video, &tracks, self.memory_max_bytes).iter().map(|run| rest.by_ref().take(run.len()).collect()).collect()
     }
 
     fn make_video(&mut self, number: SegmentNumber, wanted: &[usize]) -> Result<(), Problem> {

@@ -208,7 +208,8 @@ fn rolled_off(nits: f64, peak_nits: f64) -> f64 {
     }
     let t = (level - knee) / (1.0 - knee);
     let (square, cube) = (t * t, t * t * t);
-    let rolled = (2.0 * cube - 3.0 * square + 1.0) * knee + (cube - 2.0 * square + t) * (1.0 - knee) + (3.0 * square - 2.0 * cube) * largest;
+    let rolled =
+        (2.0 * cube - 3.0 * square + 1.0) * knee + (cube - 2.0 * square + t) * (1.0 - knee) + (3.0 * square - 2.0 * cube) * largest;
     pq_to_nits(rolled * peak)
 }
 

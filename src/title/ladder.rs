@@ -161,7 +161,8 @@ mod tests {
         let text = "high_rate_percent = 140\n[[rung]]\nname='a'\nshort_side=15\ncrf_tenths=600\nmaxrate_kbps=0\nbufsize_kbit=1\n";
         let faults = Ladder::parse(text).expect_err("faulty").0;
         assert_eq!(faults.len(), 3, "{faults:?}");
-        let rung = |kind: &str, side: u32| format!("[[{kind}]]\nname='a'\nshort_side={side}\ncrf_tenths=60\nmaxrate_kbps=1\nbufsize_kbit=1\n");
+        let rung =
+            |kind: &str, side: u32| format!("[[{kind}]]\nname='a'\nshort_side={side}\ncrf_tenths=60\nmaxrate_kbps=1\nbufsize_kbit=1\n");
         let sound = format!("high_rate_percent = 140\n{}", rung("rung", 16));
         assert_eq!(Ladder::parse(&sound).map(|ladder| ladder.hdr_rungs.len()), Ok(0));
         assert_eq!(Ladder::parse(&format!("{sound}{}", rung("hdr", 7))).expect_err("faulty").0.len(), 1);

@@ -1,9 +1,9 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, LightFacts, Orientation,
-    Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
-    VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, FieldOrder, FrameRate, KeyFrame, Ladder, LightFacts,
+    Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod,
+    VideoRange, VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.

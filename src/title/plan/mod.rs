@@ -15,8 +15,8 @@ pub use sound::{AudioMethod, AudioTier, AudioTrack};
 pub use text::{TextKind, TextOrigin, TextTrack};
 
 use super::{
-    AudioFacts, FrameRate, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline, TrackId,
-    TrackKind, VideoFacts, choose_frame_rate, findings, findings_picture,
+    AudioFacts, FrameRate, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline,
+    TrackId, TrackKind, VideoFacts, choose_frame_rate, findings, findings_picture,
 };
 
 /// Samples a second of every audio track.

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use headwater::title::{Remark, RemarkCode, TrackId, VideoRange};
+use headwater::title::{ProblemCode, Remark, RemarkCode, TrackId, VideoRange};
+use headwater::worker::Failure;
 
 use crate::clips::{clip, file};
 use crate::harness::{Opened, hdr_policy, quick_policy};
@@ -276,6 +277,30 @@ async fn high_dynamic_range_is_kept_when_asked_for() {
         assert_eq!(told.codes(), [RemarkCode::HdrToneMapped, RemarkCode::HdrKept]);
         let codec = headwater::cmaf::codec_string_of_init(&opened.init(track)).expect("a codec string");
         assert!(codec.starts_with("hvc1.2.4.L"), "{codec}");
+    }
+}
+
+/// Dolby Vision of profile 5 has other colours than it says; shown as they are they would be green and purple.
+#[tokio::test]
+async fn dolby_vision_is_taken_only_with_a_base() {
+    let mut opened = Opened::new(&hdr_film(&UNDER_THE_KNEE.map(in_bt2020), false), &hdr_policy()).await.expect("opened");
+    let at = opened.plan.video.iter().position(|track| track.range == VideoRange::Pq).expect("a rendition of high dynamic range");
+    let track = TrackId::video(at as u8);
+    let made = opened.make_all().await;
+    let mut film = opened.init(track).to_vec();
+    made[&track].iter().for_each(|segment| film.extend_from_slice(&segment.bytes));
+    // The record takes the place of a box of the same size. Level 6, metadata and base layer.
+    let mut declared = |profile: u8, compatibility: u8| {
+        let at = film.windows(4).position(|name| matches!(name, b"mdcv" | b"dvcC")).expect("a box of 24 bytes");
+        film[at..at + 28].fill(0);
+        film[at..at + 9].copy_from_slice(&[b'd', b'v', b'c', b'C', 1, 0, profile << 1, 6 << 3 | 0b101, compatibility << 4]);
+        file("mp4", &film)
+    };
+    let with_base = Opened::new(&declared(8, 1), &hdr_policy()).await.expect("taken");
+    assert!(with_base.remarks.iter().any(|remark| remark.message.ends_with("What Dolby Vision adds was left out.")));
+    match Opened::new(&declared(5, 0), &hdr_policy()).await.map(|_| ()) {
+        Err(Failure::Rejected(problem)) => assert_eq!(problem.code, ProblemCode::UnsupportedCodec),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Sizes and shapes of pictures: odd and tiny ones, and those that change in mid-stream.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::PathBuf;
 
-use headwater::title::{RemarkCode, TrackId};
+use headwater::title::{PlanPolicy, RemarkCode, TrackId, plan};
+use headwater::worker::{Settings, Worker};
 
 use crate::clips::{clip, file};
-use crate::harness::{Opened, quick_policy};
+use crate::harness::{Opened, hdr_policy, policy, quick_policy, worker_settings};
 use crate::rendition::Rendition;
 
 /// Two seconds of a bright picture of that size from `offset` on, in a transport stream.
@@ -19,11 +20,17 @@ fn part(size: &str, offset: &str, options: &[&str]) -> Vec<u8> {
 
 /// The brightness of every picture of the largest rendition, shrunk to 16 by 16.
 async fn pictures(upload: PathBuf) -> (Opened, Vec<Vec<u8>>) {
-    let mut opened = Opened::new(&upload, &quick_policy()).await.unwrap_or_else(|failure| panic!("{}: {failure:?}", upload.display()));
+    pictures_of(upload, &quick_policy()).await
+}
+
+async fn pictures_of(upload: PathBuf, policy: &PlanPolicy) -> (Opened, Vec<Vec<u8>>) {
+    let mut opened = Opened::new(&upload, policy).await.unwrap_or_else(|failure| panic!("{}: {failure:?}", upload.display()));
     let made = opened.make_all().await;
-    let rendition = Rendition::new(&opened, TrackId::video(0), &made[&TrackId::video(0)]);
-    rendition.prove(&opened.plan);
-    let pictures = rendition.pictures();
+    let rendition = |track: TrackId| Rendition::new(&opened, track, &made[&track]);
+    for track in made.keys() {
+        rendition(*track).prove(&opened.plan);
+    }
+    let pictures = rendition(TrackId::video(0)).pictures();
     (opened, pictures)
 }
 
@@ -75,4 +82,36 @@ async fn odd_and_tiny_pictures_keep_every_line() {
         assert!(close(track.width, expect.0) && close(track.height, expect.1), "{size}: {} by {}", track.width, track.height);
         assert!(pictures[10].iter().all(|pixel| *pixel > 220), "{size}: {:?}", pictures[10]);
     }
+}
+
+#[tokio::test]
+async fn tiny_pictures_of_high_dynamic_range_have_a_rendition_that_plays() {
+    for size in ["2x2", "16x16", "62x34"] {
+        let picture = format!("color=white:s={size}:r=25:d=1,format=yuv420p10le");
+        let colours = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc", "-color_range", "tv"];
+        let upload = clip("mkv", &[&["-f", "lavfi", "-i", &picture, "-c:v", "ffv1"][..], &colours].concat());
+        let (opened, pictures) = pictures_of(upload, &hdr_policy()).await;
+        assert_eq!(pictures.len(), 25, "{size}");
+        // None of high dynamic range is this small.
+        assert_eq!(opened.plan.video.len(), 1, "{size}: {:?}", opened.plan.video);
+        assert!(opened.remarks.iter().any(|remark| remark.code == RemarkCode::HdrToneMapped), "{size}");
+        assert!(!opened.remarks.iter().any(|remark| remark.code == RemarkCode::HdrKept), "{size}");
+    }
+}
+
+#[tokio::test]
+async fn the_largest_pictures_are_made_in_the_usual_memory() {
+    let picture = "testsrc2=s=7680x4320:r=25:d=0.8";
+    let upload = clip("mp4", &["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]);
+    let memory_max_bytes = 2 << 30;
+    let settings = Settings { memory_max_bytes, ..worker_settings() };
+    let mut worker = Worker::spawn(&settings, File::open(upload).expect("the file")).expect("a worker");
+    let facts = worker.survey().await.expect("surveyed");
+    let policy = PlanPolicy { memory_max_bytes, preset: "veryfast".into(), ..policy() };
+    let (plan, _) = plan(&facts, &policy).expect("a plan");
+    worker.open(facts, plan.clone()).await.expect("opened");
+    let tracks: Vec<TrackId> = plan.tracks().collect();
+    let first = plan.timeline.segments().next().expect("a segment");
+    let made = worker.make(first, &tracks).await.expect("made");
+    assert_eq!((made.len(), plan.video[0].height), (tracks.len(), 2160));
 }

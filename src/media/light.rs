@@ -1,9 +1,10 @@
-//! What a stream or a picture says of its brightness: mastering display and content light, out of FFmpeg's side data.
+//! What a stream or a picture says of its brightness: mastering display, content light and Dolby Vision, out of FFmpeg's side
+//! data.
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::format::stream::Stream;
 use ffmpeg_next::frame::Video;
-use headwater::title::{ContentLight, LightFacts, MasteringDisplay};
+use headwater::title::{ContentLight, DolbyVision, LightFacts, MasteringDisplay};
 
 /// What the container says.
 pub fn of_stream(stream: &Stream<'_>) -> LightFacts {
@@ -17,6 +18,12 @@ pub fn of_stream(stream: &Stream<'_>) -> LightFacts {
         }
     }
     light
+}
+
+/// Dolby Vision as the container declares it.
+pub fn dolby_vision(stream: &Stream<'_>) -> Option<DolbyVision> {
+    let record = stream.side_data().find(|side| side.kind() == ffmpeg::packet::side_data::Type::DOVI_CONF)?;
+    configuration(record.data())
 }
 
 /// What the bitstream says.
@@ -52,6 +59,14 @@ fn mastering(data: &[u8]) -> Option<MasteringDisplay> {
     .filter(|display| display.luminance_max > display.luminance_min)
 }
 
+/// Reads an `AVDOVIDecoderConfigurationRecord`, a byte each: two of version, profile, level, three flags, compatibility.
+fn configuration(data: &[u8]) -> Option<DolbyVision> {
+    match data {
+        [_, _, profile, _, _, _, _, compatibility, ..] => Some(DolbyVision { profile: *profile, compatibility: *compatibility }),
+        _ => None,
+    }
+}
+
 /// Reads an `AVContentLightMetadata`: the brightest pixel and the brightest average.
 fn content(data: &[u8]) -> Option<ContentLight> {
     let mut numbers = data.chunks_exact(4).map(|bytes| u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
@@ -65,6 +80,13 @@ mod tests {
 
     fn bytes(numbers: &[i32]) -> Vec<u8> {
         numbers.iter().flat_map(|number| number.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn dolby_vision_is_its_profile_and_what_else_it_can_be() {
+        let record = [1, 0, 8, 6, 1, 0, 1, 4, 0];
+        assert_eq!(configuration(&record), Some(DolbyVision { profile: 8, compatibility: 4 }));
+        assert_eq!(configuration(&record[..7]), None);
     }
 
     #[test]

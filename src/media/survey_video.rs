@@ -42,6 +42,7 @@ impl VideoSurvey {
             bit_depth,
             colour: stream_facts::colour(parameters),
             light: light::of_stream(stream),
+            dolby_vision: light::dolby_vision(stream),
             coded_aspect: (0, 1),
             size_change_count: 0,
             field_order: stream_facts::field_order(parameters),

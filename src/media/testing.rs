@@ -16,6 +16,7 @@ pub fn video_facts(width: u32, height: u32) -> VideoFacts {
         bit_depth: 8,
         colour: ColourFacts::STANDARD,
         light: LightFacts::default(),
+        dolby_vision: None,
         coded_aspect: (1, 1),
         size_change_count: 0,
         field_order: FieldOrder::Progressive,

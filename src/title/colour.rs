@@ -5,7 +5,7 @@
 //! Everything else becomes BT.709, for players often ignore what primaries a stream names, and never ask for a gamut wider
 //! than their display's.
 
-use super::{ColourFacts, VideoFacts, VideoRange};
+use super::{ColourFacts, DolbyVision, VideoFacts, VideoRange};
 
 /// BT.709, for all three properties.
 pub const BT709: u8 = 1;
@@ -17,6 +17,8 @@ pub const BT601: u8 = 6;
 pub const RGB: u8 = 0;
 /// BT.2020, for the primaries, and with non-constant luminance for the matrix.
 pub const BT2020: u8 = 9;
+/// IPT-PQ-C2, for the matrix: what Dolby Vision has in place of luma and chroma.
+const IPT_C2: u8 = 15;
 /// Perceptual quantiser, for the transfer.
 pub const PQ: u8 = 16;
 /// Hybrid log-gamma, for the transfer.
@@ -123,6 +125,13 @@ impl VideoFacts {
         Some(meant.range()).filter(|range| fits && *range != VideoRange::Sdr)
     }
 
+    /// Whether its pictures can only be shown with the metadata of Dolby Vision, which this origin does not apply: profile 5,
+    /// what AV1 and MV-HEVC have like it (10 and 20 without compatibility), and whatever names such a matrix.
+    pub fn needs_dolby_vision(&self) -> bool {
+        let is_alone = |declared: DolbyVision| matches!((declared.profile, declared.compatibility), (5, _) | (10 | 20, 0));
+        self.dolby_vision.is_some_and(is_alone) || self.colour.matrix == IPT_C2
+    }
+
     /// Whether its pixels are stored as red, green and blue.
     pub fn is_rgb(&self) -> bool {
         let format = self.pixel_format.as_str();
@@ -204,5 +213,21 @@ mod tests {
         for (bit_depth, primaries, transfer, matrix) in [(8, 9, 16, 9), (10, 1, 16, 1), (10, 9, 16, 14), (10, 9, 14, 9), (10, 1, 1, 1)] {
             assert_eq!(kept(bit_depth, primaries, transfer, matrix), None);
         }
+    }
+
+    #[test]
+    fn dolby_vision_without_a_base_is_told_from_that_with_one() {
+        let needs = |profile, compatibility| {
+            let dolby_vision = Some(DolbyVision { profile, compatibility });
+            VideoFacts { dolby_vision, ..video_facts(12_800, 512, 100, None) }.needs_dolby_vision()
+        };
+        assert!(needs(5, 0) && needs(10, 0) && needs(20, 0));
+        for (profile, compatibility) in [(4, 2), (7, 6), (7, 0), (8, 1), (8, 2), (8, 4), (9, 2), (10, 1), (10, 4)] {
+            assert!(!needs(profile, compatibility), "{profile}.{compatibility}");
+        }
+        let mut video = video_facts(12_800, 512, 100, None);
+        assert!(!video.needs_dolby_vision());
+        video.colour = described(9, 16, 15);
+        assert!(video.needs_dolby_vision(), "without a record");
     }
 }

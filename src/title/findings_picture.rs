@@ -60,10 +60,11 @@ pub fn of_colour(video: &VideoFacts, tracks: &[VideoTrack]) -> Vec<Remark> {
         VideoRange::Sdr => None,
     };
     if let Some(name) = name {
-        let message = format!("The picture has high dynamic range ({name}). Its standard renditions were tone-mapped to BT.709.");
+        let left_out = if video.dolby_vision.is_some() { " What Dolby Vision adds was left out." } else { "" };
+        let message = format!("The picture has high dynamic range ({name}). Its standard renditions were tone-mapped to BT.709.{left_out}");
         remarks.push(Remark::new(RemarkCode::HdrToneMapped, message));
         if tracks.iter().any(|track| track.range != VideoRange::Sdr) {
-            let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it.");
+            let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it.{left_out}");
             remarks.push(Remark::new(RemarkCode::HdrKept, message));
         }
     } else {

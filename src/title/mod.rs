@@ -22,8 +22,8 @@ mod timeline;
 mod track;
 
 pub use facts::{
-    AudioAnchor, AudioFacts, ColourFacts, ContentLight, FieldOrder, KeyFrame, LightFacts, MasteringDisplay, Orientation, OtherStream,
-    SourceFacts, StreamFacts, SubtitleFacts, TimeBase, VideoFacts,
+    AudioAnchor, AudioFacts, ColourFacts, ContentLight, DolbyVision, FieldOrder, KeyFrame, LightFacts, MasteringDisplay, Orientation,
+    OtherStream, SourceFacts, StreamFacts, SubtitleFacts, TimeBase, VideoFacts,
 };
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};

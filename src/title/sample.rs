@@ -68,6 +68,7 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         bit_depth: 8,
         colour: ColourFacts { full_range: Some(false), primaries: 1, transfer: 1, matrix: 1 },
         light: LightFacts::default(),
+        dolby_vision: None,
         coded_aspect: (1, 1),
         size_change_count: 0,
         field_order: FieldOrder::Progressive,

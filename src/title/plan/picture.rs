@@ -102,6 +102,11 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
         let detail = format!("its picture of {} by {} pixels is too large", video.width, video.height);
         return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
     }
+    if video.needs_dolby_vision() {
+        let profile = video.dolby_vision.map_or(String::new(), |declared| format!(" of profile {}", declared.profile));
+        let detail = format!("its picture is Dolby Vision{profile}, which has no colours of its own; export it as HDR10, HLG or BT.709");
+        return Err(Problem::with_detail(ProblemCode::UnsupportedCodec, detail));
+    }
     let (width, height) = display_size(video);
     let percent = if frame_rate.per_second() > Ratio::from_integer(31) { policy.ladder.high_rate_percent } else { 100 };
     let scaled = |kilo: u32| u32::try_from(u64::from(kilo) * 10 * u64::from(percent)).unwrap_or(u32::MAX);
@@ -156,4 +161,54 @@ pub(super) fn display_size(video: &VideoFacts) -> (u32, u32) {
         (video.width, stretch(video.height, aspect_height, aspect_width))
     };
     if video.orientation.swaps_sides() { (height, width) } else { (width, height) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::sample::{policy, video_facts};
+    use crate::title::{ColourFacts, DolbyVision, VideoFacts};
+
+    const GIB: u64 = 1 << 30;
+
+    fn tracks(video: &VideoFacts, memory_max_bytes: u64) -> Result<Vec<VideoTrack>, Problem> {
+        let rate = FrameRate::new(25, 1).expect("a rate");
+        video_tracks(video, rate, &PlanPolicy { hdr: true, memory_max_bytes, ..policy() })
+    }
+
+    /// 8K of ten bits in PQ.
+    fn huge() -> VideoFacts {
+        VideoFacts {
+            width: 7680,
+            height: 4320,
+            pixel_format: "yuv420p10le".into(),
+            bit_depth: 10,
+            colour: ColourFacts { full_range: Some(false), primaries: 9, transfer: 16, matrix: 9 },
+            ..video_facts(12_800, 512, 100, None)
+        }
+    }
+
+    #[test]
+    fn what_no_worker_could_make_is_refused_with_both_figures() {
+        let (usual, large) = (tracks(&huge(), 2 * GIB).expect("a plan"), tracks(&huge(), 8 * GIB).expect("a plan"));
+        let high = |tracks: &[VideoTrack]| tracks.iter().filter(|track| track.range == VideoRange::Pq).count();
+        assert_eq!(usual.len() - high(&usual), large.len() - high(&large), "every standard rendition fits");
+        assert!(high(&usual) > 0 && high(&usual) < high(&large), "the largest of high dynamic range does not");
+        let refused = tracks(&huge(), GIB).expect_err("refused");
+        assert_eq!(refused.code, ProblemCode::BeyondLimits);
+        let detail = refused.detail.expect("a detail");
+        assert!(detail.contains("7680 by 4320") && detail.contains("may use 1024 MiB"), "{detail}");
+    }
+
+    #[test]
+    fn dolby_vision_is_refused_only_without_a_base() {
+        let of = |profile, compatibility| {
+            let video = VideoFacts { dolby_vision: Some(DolbyVision { profile, compatibility }), ..huge() };
+            tracks(&video, 8 * GIB).map(|_| ())
+        };
+        assert_eq!(of(8, 1), Ok(()));
+        let refused = of(5, 0).expect_err("refused");
+        assert_eq!(refused.code, ProblemCode::UnsupportedCodec);
+        assert!(refused.detail.expect("a detail").contains("Dolby Vision of profile 5"));
+    }
 }

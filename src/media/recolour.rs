@@ -208,7 +208,6 @@ mod tests {
                     sum += apart / 60_000.0;
                 }
             }
-            println!("{source:?}: {far} of 60000 beyond 4, mean {sum:.2} codes of 10 bits");
             assert!(far < 300 && sum < 0.5, "{source:?}: {far} of 60000 beyond 4, mean {sum:.2}");
         }
     }

@@ -126,6 +126,19 @@ impl Rendition {
         std::fs::copy(self.file.path(), path).expect("copied");
     }
 
+    /// The first picture as it is stored, in planes one after the other.
+    pub fn first_picture(&self) -> Vec<u8> {
+        self.decode(&["-frames:v", "1", "-f", "rawvideo"])
+    }
+
+    /// What `ffprobe` says of the stream and its first picture: one `key=value` a line.
+    pub fn described(&self) -> String {
+        let asked = ["-v", "error", "-show_streams", "-show_frames", "-read_intervals", "%+#1"];
+        let out = Command::new("ffprobe").args(asked).arg(self.file.path()).output().expect("ffprobe");
+        assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
+    }
+
     /// Every picture in grey, shrunk to [`SIDE`] by [`SIDE`].
     pub fn pictures(&self) -> Vec<Vec<u8>> {
         let bytes = self.decode(&["-fps_mode", "passthrough", "-vf", SHRINK, "-f", "rawvideo"]);

@@ -5,10 +5,11 @@
 
 use super::boxes::{HEADER_BYTES, exactly};
 use super::chunk::{Chunk, Row};
-use super::nal;
+use super::nal::Unit;
 use super::segment::{NON_SYNC, SEGMENT_BRANDS, SYNC};
 use super::span::{Span, first_sequence};
-use crate::title::{KeyFrameSpan, Plan, SegmentNumber, TrackId, TrackKind};
+use super::{hevc, nal};
+use crate::title::{KeyFrameSpan, Plan, SegmentNumber, TrackId, TrackKind, VideoCodec};
 
 /// What a verified segment holds, for the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,13 @@ pub enum Fault {
         /// Which, in decode order from 0.
         sample: u32,
     },
-    /// A parameter set inside a sample, where `avc1` does not allow one.
+    /// A picture of an open group of pictures, which HEVC marks as such.
+    #[error("sample {sample} belongs to an open group of pictures")]
+    OpenGroup {
+        /// Which, in decode order from 0.
+        sample: u32,
+    },
+    /// A parameter set inside a sample, where `avc1` and `hvc1` do not allow one.
     #[error("sample {sample} carries a parameter set")]
     ParameterSet {
         /// Which, in decode order from 0.
@@ -148,7 +155,14 @@ pub fn verify(plan: &Plan, track: TrackId, number: SegmentNumber, segment: &[u8]
         _ => return Err(Fault::Boxes),
     }
     match track.kind {
-        TrackKind::Video => check_pictures(&chunks, span)?,
+        TrackKind::Video => {
+            let encoding = plan.video.get(usize::from(track.index)).and_then(|video| video.encoding());
+            let kind_of = match encoding.map(|encoding| encoding.codec) {
+                Some(VideoCodec::Hevc) => hevc::unit,
+                Some(VideoCodec::Avc) | None => nal::unit,
+            };
+            check_pictures(&chunks, span, kind_of)?;
+        }
         TrackKind::Audio | TrackKind::Text => check_sound(&chunks, span)?,
     }
     let (moof, mdat) = first;
@@ -224,11 +238,11 @@ fn check_sound(chunks: &[Chunk<'_>], span: Span) -> Result<(), Fault> {
 
 /// Each picture takes the moments from the one at which it is presented for as long as it lasts. No moment is taken twice,
 /// and all are in the end.
-fn check_pictures(chunks: &[Chunk<'_>], span: Span) -> Result<(), Fault> {
+fn check_pictures(chunks: &[Chunk<'_>], span: Span, kind_of: fn(&[u8]) -> Unit) -> Result<(), Fault> {
     let mut shown = vec![false; span.sample_count as usize];
     let mut decoded: i64 = 0;
     walk(chunks, span, |sample, row, data| {
-        let is_key = check_units(sample, data)?;
+        let is_key = check_units(sample, data, kind_of)?;
         let flagged_key = row.flags == SYNC;
         if sample == 0 && !(is_key && flagged_key) {
             return Err(Fault::NoKeyFrame);
@@ -257,21 +271,19 @@ fn check_pictures(chunks: &[Chunk<'_>], span: Span) -> Result<(), Fault> {
     if shown.contains(&false) { Err(Fault::Presentation { sample }) } else { Ok(()) }
 }
 
-/// Whether the sample is an IDR picture, after checking its NAL units.
-fn check_units(sample: u32, data: &[u8]) -> Result<bool, Fault> {
-    let mut has_picture = false;
+/// Whether the sample is an IDR picture, all its slices being of one, after checking its NAL units.
+fn check_units(sample: u32, data: &[u8], kind_of: fn(&[u8]) -> Unit) -> Result<bool, Fault> {
+    let (mut has_picture, mut is_idr) = (false, true);
     for unit in nal::sample_units(data) {
-        let unit = unit.map_err(|_| Fault::NalLengths { sample })?;
-        match nal::unit_type(unit) {
-            Some(nal::SPS | nal::PPS) => return Err(Fault::ParameterSet { sample }),
-            Some(1..=nal::IDR_SLICE) => has_picture = true,
-            _ => {}
+        match kind_of(unit.map_err(|_| Fault::NalLengths { sample })?) {
+            Unit::ParameterSet => return Err(Fault::ParameterSet { sample }),
+            Unit::OpenSlice => return Err(Fault::OpenGroup { sample }),
+            Unit::IdrSlice => has_picture = true,
+            Unit::Slice => (has_picture, is_idr) = (true, false),
+            Unit::Other => {}
         }
     }
-    if !has_picture {
-        return Err(Fault::NoPicture { sample });
-    }
-    Ok(nal::is_idr(data))
+    if has_picture { Ok(is_idr) } else { Err(Fault::NoPicture { sample }) }
 }
 
 #[cfg(test)]
@@ -282,7 +294,7 @@ mod tests {
 
     use super::*;
     use crate::cmaf::boxes::split_first;
-    use crate::cmaf::testing::{pictures, plan, sounds};
+    use crate::cmaf::testing::{hevc_pictures, hevc_plan, pictures, plan, sounds};
     use crate::cmaf::{Sample, media_segment};
     use crate::title::{FrameRate, VideoMethod};
 
@@ -343,6 +355,33 @@ mod tests {
         assert_eq!(found_in_pictures(set), Err(Fault::ParameterSet { sample: 0 }));
         let length = |samples: &mut Vec<Sample>| samples[9].data = Bytes::from_static(&[0, 0, 0, 3, 0x41, 1]);
         assert_eq!(found_in_pictures(length), Err(Fault::NalLengths { sample: 9 }));
+    }
+
+    #[test]
+    fn hevc_is_held_to_the_same() {
+        let plan = hevc_plan((24, 1), 192);
+        let track = TrackId::video(1);
+        let found = |change: &dyn Fn(&mut Vec<Sample>)| {
+            let mut samples = hevc_pictures(&plan, NUMBER, &[0, 3, 1, 2]);
+            change(&mut samples);
+            verify(&plan, track, NUMBER, &media_segment(&plan, track, NUMBER, &samples).expect("a segment"))
+        };
+        let unit = |kind: u8| Bytes::from(vec![0, 0, 0, 3, kind << 1, 1, 9]);
+        assert!(found(&|_| {}).is_ok());
+        // IDR_W_RADL is as good as IDR_N_LP.
+        assert!(found(&|samples| samples[0].data = unit(19)).is_ok());
+        assert_eq!(found(&|samples| samples[0].data = unit(1)), Err(Fault::NoKeyFrame));
+        assert_eq!(found(&|samples| samples[0].sync = false), Err(Fault::NoKeyFrame));
+        assert_eq!(found(&|samples| samples[4].data = unit(20)), Err(Fault::SyncFlag { sample: 4 }));
+        for open in [16, 17, 18, 21, 8, 9] {
+            assert_eq!(found(&|samples| samples[4].data = unit(open)), Err(Fault::OpenGroup { sample: 4 }), "type {open}");
+        }
+        for set in [32, 33, 34] {
+            assert_eq!(found(&|samples| samples[5].data = unit(set)), Err(Fault::ParameterSet { sample: 5 }), "type {set}");
+        }
+        assert_eq!(found(&|samples| samples[5].data = unit(39)), Err(Fault::NoPicture { sample: 5 }));
+        let avc = media_segment(&plan, track, NUMBER, &pictures(&plan, NUMBER, &[0])).expect("a segment");
+        assert!(verify(&plan, track, NUMBER, &avc).is_err());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upload = upload(reader);
     let subtitles = reader.bytes("subtitles.bytes_max", 1..=64 * MIB).map(|bytes_max| SubtitleSettings { bytes_max });
     let worker = worker(reader);
-    let plan = plan(reader);
+    let plan = plan(reader, worker.as_ref());
     let log = log(reader);
     Some(Config {
         public: public?,
@@ -132,7 +132,7 @@ fn worker(reader: &mut Reader) -> Option<WorkerSettings> {
     })
 }
 
-fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
+fn plan(reader: &mut Reader, worker: Option<&WorkerSettings>) -> Option<PlanPolicy> {
     let segment_length = reader.duration("video.segment_length", Duration::from_millis(500)..=Duration::from_secs(30));
     let presets = PRESETS.map(|name| (name, name));
     let preset = reader.choice("video.preset", &presets);
@@ -142,6 +142,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
     let pixels_max = reader.integer("video.pixels_max", 1024..=16_384_i64 * 16_384);
     let duration_max = reader.duration("video.duration_max", SECOND..=DAY * 30);
     let ladder = ladder(reader);
+    let hdr = reader.boolean("ladder.hdr");
     let bitrate_kbps = reader.integer("audio.bitrate_kbps", 32..=320_u32);
     let audio_copy = reader.boolean("audio.copy");
     let audio_copy_max_kbps = reader.integer("audio.copy_max_kbps", 32..=1000_u32);
@@ -151,6 +152,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
         frame_rate_max: frame_rate_max?,
         deinterlace: deinterlace?,
         ladder: ladder?,
+        hdr: hdr?,
         preset: preset?.to_owned(),
         audio_bps: bitrate_kbps? * 1000,
         video_copy: video_copy?,
@@ -159,6 +161,7 @@ fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
         sound: sound?,
         duration_max_ms: duration_max?.as_millis() as u64,
         pixels_max: pixels_max? as u64,
+        memory_max_bytes: worker?.memory_max_bytes,
     })
 }
 

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use ffmpeg_next::frame::Video;
 use headwater::title::{Plan, Problem, SourceFacts, StreamFacts, display_size, poster_size};
 
-use super::colour;
 use super::decoder::{Decoder, Step};
 use super::jpeg;
 use super::pulse::Pulse;
@@ -33,14 +32,16 @@ pub fn poster(file: &Arc<File>, facts: &SourceFacts, plan: &Plan, pulse: &Pulse)
         let mut source = Source::open(Arc::clone(file), &facts.seams, pulse.clone())?;
         let Some(picture) = decode(&mut source, stream) else { continue };
         let Some(attached) = source.input().stream(stream as usize).filter(stream_facts::is_attached_picture) else { continue };
-        let mut video = VideoSurvey::begin(&attached).finish(stream, String::new(), |_| None);
+        let mut survey = VideoSurvey::begin(&attached);
         // What was decoded is what counts.
+        survey.look_at(&picture);
+        let mut video = survey.finish(stream, String::new(), |_| None);
         (video.width, video.height) = (picture.width(), picture.height());
         let (width, height) = display_size(&video);
         let (width, height) = poster_size(width, height);
         let upright = Plan { orientation: video.orientation, ..plan.clone() };
         let picture = Shrink::to(&upright, &video, width, height).shrink(&picture)?;
-        return jpeg::encode(&picture, colour::output(&video), POSTER_QUALITY).map(Some);
+        return jpeg::encode(&picture, video.standard_colour(), POSTER_QUALITY).map(Some);
     }
     Ok(None)
 }

@@ -72,14 +72,14 @@ impl Deinterlacer {
     /// # Errors
     /// When no filter graph can be made for it.
     pub fn put(&mut self, picture: &Video, pts: i64, damaged: bool) -> Result<(), ffmpeg::Error> {
-        // SAFETY: reads one integer of a frame that is alive.
-        let shape = (picture.width(), picture.height(), unsafe { (*picture.as_ptr()).format });
+        let shape = shape_of(picture);
         if self.weaver.as_ref().is_some_and(|weaver| weaver.shape != shape) {
             // Pictures of two sizes have nothing to do with each other.
             self.end();
         }
         if self.weaver.is_none() {
-            self.weaver = Some(Weaver::open(shape, self.way)?);
+            let mode = if self.way.fields { "send_field" } else { "send_frame" };
+            self.weaver = Some(Weaver::open(shape, &format!("bwdif=mode={mode}:parity={}:deint=all", parity(self.way)))?);
         }
         self.waiting.push_back(Woven { pts, damaged, lonely: std::mem::take(&mut self.lonely) });
         let mut shared = Video::empty();
@@ -135,8 +135,51 @@ impl Deinterlacer {
     }
 }
 
+/// A whole picture out of a woven one alone, for stills: FFmpeg's `estdif`, which keeps the earlier field and looks at no
+/// neighbour.
+pub struct LonePicture(Weaver);
+
+impl LonePicture {
+    /// The whole picture; `kept` is for pictures of the same shape to come.
+    ///
+    /// # Errors
+    /// When no filter graph can be made for it.
+    pub fn whole(kept: &mut Option<Self>, way: Deinterlace, picture: &Video) -> Result<Video, ffmpeg::Error> {
+        let shape = shape_of(picture);
+        let lone = match kept.take().filter(|known| known.0.shape == shape) {
+            Some(known) => known,
+            None => Self(Weaver::open(shape, &format!("estdif=mode=frame:parity={}:deint=all", parity(way)))?),
+        };
+        let Self(weaver) = kept.insert(lone);
+        // The filter gives a picture when the next comes.
+        let mut whole = Video::empty();
+        for pts in 0..2 {
+            let mut shared = Video::empty();
+            refer(&mut shared, picture)?;
+            shared.set_pts(Some(pts));
+            weaver.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&shared)?;
+        }
+        let mut sink = weaver.graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?;
+        // The last to come out is this one, whatever was there before.
+        let mut found = false;
+        while sink.sink().frame(&mut whole).is_ok() {
+            found = true;
+        }
+        if found { Ok(whole) } else { Err(ffmpeg::Error::InvalidData) }
+    }
+}
+
+fn parity(way: Deinterlace) -> &'static str {
+    if way.top_first { "tff" } else { "bff" }
+}
+
+fn shape_of(picture: &Video) -> (u32, u32, i32) {
+    // SAFETY: reads one integer of a frame that is alive.
+    (picture.width(), picture.height(), unsafe { (*picture.as_ptr()).format })
+}
+
 impl Weaver {
-    fn open(shape: (u32, u32, i32), way: Deinterlace) -> Result<Self, ffmpeg::Error> {
+    fn open(shape: (u32, u32, i32), spec: &str) -> Result<Self, ffmpeg::Error> {
         let mut graph = Graph::new();
         // SAFETY: the graph is freshly made and not configured yet.
         unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
@@ -145,10 +188,7 @@ impl Weaver {
         let arguments = format!("video_size={width}x{height}:pix_fmt={format}:time_base=1/1000:pixel_aspect=1/1");
         graph.add(&filter("buffer")?, "in", &arguments)?;
         graph.add(&filter("buffersink")?, "out", "")?;
-        let mode = if way.fields { "send_field" } else { "send_frame" };
-        let parity = if way.top_first { "tff" } else { "bff" };
-        let spec = format!("[in]bwdif=mode={mode}:parity={parity}:deint=all[out]");
-        graph.output("in", 0)?.input("out", 0)?.parse(&spec)?;
+        graph.output("in", 0)?.input("out", 0)?.parse(&format!("[in]{spec}[out]"))?;
         graph.validate()?;
         Ok(Self { graph, shape })
     }

@@ -6,9 +6,9 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::filter::Graph;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
+use headwater::title::colour::BT709;
 use headwater::title::{ColourFacts, Problem, ProblemCode};
 
-use super::colour;
 use super::reference::refer;
 
 /// Encodes a picture in limited-range 4:2:0 of these colours. `quality` is the encoder's scale from 2 (best) to 31.
@@ -55,7 +55,7 @@ fn full_range(picture: &Video, colour: ColourFacts) -> Result<Video, ffmpeg::Err
     let arguments = format!("video_size={width}x{height}:pix_fmt=yuv420p:time_base=1/1000:pixel_aspect=1/1");
     graph.add(&filter("buffer")?, "in", &arguments)?;
     graph.add(&filter("buffersink")?, "out", "")?;
-    let matrix = colour::matrix_name(colour);
+    let matrix = if colour.matrix == BT709 { "bt709" } else { "bt601" };
     let spec = format!("scale=in_range=tv:out_range=pc:in_color_matrix={matrix}:out_color_matrix=bt601:flags=bicubic,format=yuvj420p");
     graph.output("in", 0)?.input("out", 0)?.parse(&spec)?;
     graph.validate()?;

@@ -210,10 +210,10 @@ struct Reader {
     pulse: Pulse,
 }
 
-/// The worker has one thread, so what must be `Send` for FFmpeg's wrapper never leaves it.
+/// Our own code starts no thread, so what must be `Send` for FFmpeg's wrapper never leaves the first one.
 struct OneThread<T>(T);
 
-// SAFETY: the worker starts no thread (the sandbox forbids it), so the value is never used from another one.
+// SAFETY: reading is asked for by the thread that runs the engine alone: there is no other but x265's, which sees pictures.
 unsafe impl<T> Send for OneThread<T> {}
 
 impl Read for OneThread<Reader> {

@@ -14,13 +14,13 @@ use headwater::title::{
 };
 use headwater::worker::protocol::MadeStills;
 
-use super::colour;
 use super::cover;
+use super::deinterlace::LonePicture;
 use super::glance::Glance;
 use super::jpeg;
 use super::judge::Looks;
 use super::pulse::Pulse;
-use super::scaler::Scaler;
+use super::scaler::{Recolours, Scaler};
 use super::source::Source;
 
 /// Quality of posters and of sprites, on the encoder's scale from 2 (best) to 31.
@@ -56,7 +56,7 @@ pub fn look(file: &Arc<File>, facts: &SourceFacts, plan: &Plan, pulse: &Pulse) -
         video,
         plan,
         board,
-        colour: colour::output(video),
+        colour: video.standard_colour(),
         tile: Shrink::to(plan, video, board.tile_width, board.tile_height),
     };
     let tiles = stills.tiles()?;
@@ -238,6 +238,8 @@ pub struct Shrink<'a> {
     plan: Plan,
     video: &'a VideoFacts,
     scaler: Option<Scaler>,
+    recolours: Recolours,
+    whole: Option<LonePicture>,
 }
 
 impl<'a> Shrink<'a> {
@@ -245,13 +247,15 @@ impl<'a> Shrink<'a> {
     pub fn to(plan: &Plan, video: &'a VideoFacts, width: u32, height: u32) -> Self {
         let encoding = VideoEncoding { codec: VideoCodec::Avc, preset: String::new(), crf_tenths: 0, maxrate_bps: 0, bufsize_bits: 0 };
         let size = VideoTrack { name: String::new(), width, height, range: VideoRange::Sdr, method: VideoMethod::Encode(encoding) };
-        Self { plan: Plan { video: vec![size], ..plan.clone() }, video, scaler: None }
+        Self { plan: Plan { video: vec![size], ..plan.clone() }, video, scaler: None, recolours: Recolours::default(), whole: None }
     }
 
     /// The picture in that size.
     pub fn shrink(&mut self, picture: &Video) -> Result<Video, Problem> {
+        let whole = self.plan.deinterlace.map(|way| LonePicture::whole(&mut self.whole, way, picture)).transpose().map_err(failed)?;
+        let picture = whole.as_ref().unwrap_or(picture);
         if !self.scaler.as_ref().is_some_and(|scaler| scaler.fits(picture, &[0])) {
-            self.scaler = Some(Scaler::new(picture, self.video, &self.plan, &[0]).map_err(failed)?);
+            self.scaler = Some(Scaler::new(picture, self.video, &self.plan, &[0], &mut self.recolours).map_err(failed)?);
         }
         let pictures = self.scaler.as_mut().map(|scaler| scaler.scale(picture)).transpose().map_err(failed)?;
         pictures.and_then(|pictures| pictures.into_iter().next()).ok_or_else(|| failed("no picture came out"))

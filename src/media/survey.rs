@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
+use ffmpeg_next::frame::Video;
 use ffmpeg_next::media::Type;
 use headwater::text::SourceText;
 use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, VideoFacts};
@@ -166,7 +167,9 @@ impl Stream {
     }
 
     fn take(&mut self, packet: &ffmpeg::Packet, source: &Source) {
-        self.trial.take(packet);
+        if let Some(first) = self.trial.take(packet) {
+            self.look_at(first);
+        }
         match &mut self.kind {
             Kind::Video(video) => video.take(packet),
             Kind::Audio(audio) => {
@@ -196,13 +199,21 @@ impl Stream {
         })
     }
 
+    fn look_at(&mut self, first: ffmpeg::Frame) {
+        if let Kind::Video(video) = &mut self.kind {
+            video.look_at(&Video::from(first));
+        }
+    }
+
     fn has_packets_but_no_frame(&self) -> bool {
         matches!(self.trial, Trial::Failed { sent: 1.. } | Trial::Running { sent: 1.., .. } | Trial::Unsupported)
     }
 
     /// What the stream turned out to be; its text, if it has any, goes to `texts`.
     fn finish(mut self, texts: &mut Vec<SourceText>, look: &dyn Fn(&VideoFacts) -> Option<ScanFacts>) -> StreamFacts {
-        self.trial.finish();
+        if let Some(first) = self.trial.finish() {
+            self.look_at(first);
+        }
         let other = |kind: &str, codec: String| StreamFacts::Other(OtherStream { stream: self.index, kind: kind.into(), codec });
         match (self.kind, self.trial) {
             (Kind::Video(_) | Kind::Audio(_), Trial::Unsupported) => other("unsupported", self.codec),
@@ -222,24 +233,31 @@ impl Stream {
 }
 
 impl Trial {
-    fn take(&mut self, packet: &ffmpeg::Packet) {
-        let Self::Running { decoder, sent } = self else { return };
+    /// Sends a packet; gives the first frame when it comes out.
+    fn take(&mut self, packet: &ffmpeg::Packet) -> Option<ffmpeg::Frame> {
+        let Self::Running { decoder, sent } = self else { return None };
         *sent += 1;
         decoder.send(Some(packet));
         let sent = *sent;
-        if decoder.receive(&mut ffmpeg::Frame::from_empty()) == Step::Frame {
+        let mut frame = ffmpeg::Frame::from_empty();
+        if decoder.receive(&mut frame) == Step::Frame {
             *self = Self::Passed;
-        } else if sent >= TRIAL_PACKETS {
+            return Some(frame);
+        }
+        if sent >= TRIAL_PACKETS {
             *self = Self::Failed { sent };
         }
+        None
     }
 
     /// A short stream gives its only frame at the end.
-    fn finish(&mut self) {
-        let Self::Running { decoder, sent } = self else { return };
+    fn finish(&mut self) -> Option<ffmpeg::Frame> {
+        let Self::Running { decoder, sent } = self else { return None };
         decoder.send(None);
-        let frame = decoder.receive(&mut ffmpeg::Frame::from_empty()) == Step::Frame;
-        *self = if frame { Self::Passed } else { Self::Failed { sent: *sent } };
+        let mut frame = ffmpeg::Frame::from_empty();
+        let came = decoder.receive(&mut frame) == Step::Frame;
+        *self = if came { Self::Passed } else { Self::Failed { sent: *sent } };
+        came.then_some(frame)
     }
 }
 

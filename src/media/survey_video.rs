@@ -1,13 +1,16 @@
 //! The survey of one video stream: when its pictures are shown and where decoding can begin.
 
+use super::avc_survey::AvcSurvey;
+use super::shape::Shape;
+use super::size_watch::SizeWatch;
+use super::{light, stream_facts};
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
+use ffmpeg_next::frame::Video;
 use headwater::cmaf::nal;
+use headwater::title::colour::UNSPECIFIED;
 use headwater::title::{CopyDoubt, Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
-
-use super::avc_survey::AvcSurvey;
-use super::stream_facts;
 
 /// What the packets of a video stream have told so far.
 pub struct VideoSurvey {
@@ -19,6 +22,7 @@ pub struct VideoSurvey {
     key_spacing: i64,
     avc: AvcSurvey,
     codec: ffi::AVCodecID,
+    sizes: SizeWatch,
 }
 
 /// Key frames are kept this far apart in seconds; nearer ones save nothing when seeking.
@@ -41,6 +45,10 @@ impl VideoSurvey {
             pixel_format,
             bit_depth,
             colour: stream_facts::colour(parameters),
+            light: light::of_stream(stream),
+            dolby_vision: light::dolby_vision(stream),
+            coded_aspect: (0, 1),
+            size_change_count: 0,
             field_order: stream_facts::field_order(parameters),
             scan: None,
             time_base,
@@ -64,12 +72,35 @@ impl VideoSurvey {
         };
         let key_spacing = (KEY_SPACING_S * f64::from(time_base.den) / f64::from(time_base.num)) as i64;
         let avc = AvcSurvey::begin(parameters, key_spacing);
-        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing, avc, codec: parameters.codec_id }
+        let sizes = SizeWatch::begin(stream);
+        Self { facts, times: Vec::new(), last_duration: None, key_seen: false, key_spacing, avc, codec: parameters.codec_id, sizes }
     }
 
     /// Length of a tick of the stream.
     pub fn time_base(&self) -> TimeBase {
         self.facts.time_base
+    }
+
+    /// Notes what the first picture that came out of the decoder says of itself, which counts for more than the header.
+    pub fn look_at(&mut self, picture: &Video) {
+        let shape = Shape::of(picture);
+        let facts = &mut self.facts;
+        facts.coded_aspect = shape.aspect;
+        facts.colour.full_range = shape.colour.full_range.or(facts.colour.full_range);
+        let told = |own: u8, fact: &mut u8| {
+            if own != UNSPECIFIED {
+                *fact = own;
+            }
+        };
+        told(shape.colour.primaries, &mut facts.colour.primaries);
+        told(shape.colour.transfer, &mut facts.colour.transfer);
+        told(shape.colour.matrix, &mut facts.colour.matrix);
+        if let Some(name) = shape.format_name() {
+            (facts.pixel_format, facts.bit_depth) = (name, shape.bit_depth());
+        }
+        let light = light::of_picture(picture);
+        facts.light.mastering = facts.light.mastering.or(light.mastering);
+        facts.light.content = facts.light.content.or(light.content);
     }
 
     /// Notes a packet.
@@ -80,6 +111,7 @@ impl VideoSurvey {
         // where none refers back.
         let begins = packet.pts().is_some() || self.facts.key_frames.is_empty() || !refers_back(self.codec, packet);
         if packet.is_key() {
+            self.sizes.take(packet);
             self.key_seen = true;
         }
         if packet.is_key() && begins {
@@ -107,6 +139,7 @@ impl VideoSurvey {
     pub fn finish(mut self, stream: u32, codec: String, look: impl FnOnce(&VideoFacts) -> Option<ScanFacts>) -> VideoFacts {
         self.facts.stream = stream;
         self.facts.codec = codec;
+        self.facts.size_change_count = self.sizes.change_count();
         self.times.sort_unstable();
         self.times.dedup();
         self.measure();

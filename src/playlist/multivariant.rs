@@ -89,14 +89,17 @@ fn known<'a>(plan: &Plan, durations: &Durations, facts: &'a BTreeMap<TrackId, Tr
     Ok(Known { track, codec: &facts.codec, rates: Rates { peak_bps, average_bps } })
 }
 
-/// Indices of the video tracks: first the one that starts fast, then the others from the highest to the lowest.
+/// Indices of the video tracks: first the one that starts fast, then the others from the highest to the lowest, those of
+/// standard dynamic range before those of high, which not every player can show.
 ///
 /// The caps of the plan decide, and not what was measured, so that the order never changes.
 fn variant_order(plan: &Plan) -> Vec<u8> {
     let cap = |index: &u8| plan.video.get(usize::from(*index)).map_or(0, VideoTrack::cap_bps);
     let mut order: Vec<u8> = plan.tracks().take(plan.video.len()).map(|track| track.index).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(cap(index)));
-    if let Some(start) = (0..order.len()).min_by_key(|place| cap(&order[*place]).abs_diff(START_BPS)) {
+    let is_high = |index: &u8| plan.video.get(usize::from(*index)).is_some_and(|video| video.range != VideoRange::Sdr);
+    order.sort_by_key(|index| (is_high(index), std::cmp::Reverse(cap(index))));
+    let standard = order.iter().take_while(|index| !is_high(index)).count();
+    if let Some(start) = (0..standard).min_by_key(|place| cap(&order[*place]).abs_diff(START_BPS)) {
         order[..=start].rotate_right(1);
     }
     order
@@ -109,7 +112,8 @@ fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, besid
     let size = plan.video.get(usize::from(track.track.index));
     let mut variant = variant(generation, track, beside);
     variant.resolution = size.map(|video| Resolution { width: video.width.into(), height: video.height.into() });
-    variant.other_attributes = Some(picture_attributes(plan.timeline.frame_rate()));
+    let range = size.map_or(VideoRange::Sdr, |video| video.range);
+    variant.other_attributes = Some(picture_attributes(plan.timeline.frame_rate(), range));
     variant
 }
 
@@ -160,10 +164,15 @@ fn variant(generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> Var
 
 /// FRAME-RATE with three decimals (RFC 8216bis 4.4.6.2), which the field for it would shorten, and VIDEO-RANGE, which has
 /// no field. Both are one entry: the order of two in this map would differ from one rendering to the next.
-fn picture_attributes(rate: FrameRate) -> HashMap<String, QuotedOrUnquoted> {
+fn picture_attributes(rate: FrameRate, range: VideoRange) -> HashMap<String, QuotedOrUnquoted> {
     let (num, den) = rate.fraction();
     let thousandths = (u64::from(num) * 2000 + u64::from(den)) / (2 * u64::from(den));
-    let value = format!("{}.{:03},VIDEO-RANGE=SDR", thousandths / 1000, thousandths % 1000);
+    let range = match range {
+        VideoRange::Sdr => "SDR",
+        VideoRange::Pq => "PQ",
+        VideoRange::Hlg => "HLG",
+    };
+    let value = format!("{}.{:03},VIDEO-RANGE={range}", thousandths / 1000, thousandths % 1000);
     HashMap::from([("FRAME-RATE".to_owned(), QuotedOrUnquoted::Unquoted(value))])
 }
 
@@ -263,6 +272,22 @@ mod tests {
         let top = &playlist.variants[1];
         assert!((4_285_000..4_300_000).contains(&top.bandwidth), "{}", top.bandwidth);
         assert!(top.average_bandwidth.is_some_and(|average| (2_130_000..2_160_000).contains(&average)), "{:?}", top.average_bandwidth);
+    }
+
+    #[test]
+    fn high_dynamic_range_comes_after_standard() {
+        for (range, expect) in [(VideoRange::Pq, "PQ"), (VideoRange::Hlg, "HLG")] {
+            let mut plan = plan((24, 1), 960, 4000);
+            plan.video.rotate_left(1);
+            plan.video[2].range = range;
+            let mut facts = facts(&plan, true);
+            facts.get_mut(&TrackId::video(2)).expect("facts").codec = "hvc1.2.4.L93.90".into();
+            let text = multivariant(&plan, Generation(1), &facts).expect("a playlist");
+            let variants = lines(&text, "#EXT-X-STREAM-INF:");
+            let ranges: Vec<_> = variants.iter().map(|variant| variant.split("VIDEO-RANGE=").nth(1).map(|rest| &rest[..3])).collect();
+            assert_eq!(ranges, [Some("SDR"), Some("SDR"), Some(&format!("{expect},")[..3])]);
+            assert!(variants[2].contains("CODECS=\"hvc1.2.4.L93.90,mp4a.40.2\",RESOLUTION=1280x720,"), "{}", variants[2]);
+        }
     }
 
     #[test]

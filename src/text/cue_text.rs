@@ -54,7 +54,7 @@ impl CueText {
 
     fn push_line(&mut self, text: &str) {
         for letter in text.chars() {
-            if letter.is_whitespace() && letter != '\u{a0}' {
+            if letter.is_whitespace() {
                 self.space.push(if letter == '\t' || letter.is_control() { ' ' } else { letter });
                 continue;
             }

@@ -113,6 +113,46 @@ pub struct ColourFacts {
     pub matrix: u8,
 }
 
+/// The display that a picture was mastered on (SMPTE ST 2086), in the units that HEVC and its containers use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasteringDisplay {
+    /// Chromaticity of red, green and blue, x and y in units of 1/50000.
+    pub primaries: [(u16, u16); 3],
+    /// Chromaticity of white, x and y in units of 1/50000.
+    pub white: (u16, u16),
+    /// Luminance of its white in units of 1/10000 cd/m².
+    pub luminance_max: u32,
+    /// Luminance of its black in units of 1/10000 cd/m².
+    pub luminance_min: u32,
+}
+
+/// How bright the pictures are (CTA-861.3), in cd/m²; 0 means unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentLight {
+    /// The brightest pixel (MaxCLL).
+    pub max_nits: u16,
+    /// The brightest picture's average (MaxFALL).
+    pub average_nits: u16,
+}
+
+/// What a source says of its brightness beside the colour description.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LightFacts {
+    /// The display it was mastered on.
+    pub mastering: Option<MasteringDisplay>,
+    /// How bright its pictures are.
+    pub content: Option<ContentLight>,
+}
+
+/// What a source declares of Dolby Vision (its decoder configuration record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DolbyVision {
+    /// The profile, such as 5 or 8.
+    pub profile: u8,
+    /// What its pictures are without its metadata: 1 HDR10, 2 SDR, 4 HLG, 6 HDR10 of a disc, 0 none of these.
+    pub compatibility: u8,
+}
+
 /// A video stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoFacts {
@@ -136,6 +176,15 @@ pub struct VideoFacts {
     pub bit_depth: u8,
     /// Colour description.
     pub colour: ColourFacts,
+    /// Brightness of mastering display and pictures, where the source tells it.
+    pub light: LightFacts,
+    /// Dolby Vision, where the container declares it.
+    pub dolby_vision: Option<DolbyVision>,
+    /// Width of a pixel over its height as the bitstream has it where it begins, whatever the container says;
+    /// (0, 1) when it says nothing.
+    pub coded_aspect: (u32, u32),
+    /// How often the size of the stored picture changes after the first, as far as packets tell.
+    pub size_change_count: u64,
     /// Interlacing as flagged.
     pub field_order: FieldOrder,
     /// Interlacing as seen; absent when nobody looked because it could not be.

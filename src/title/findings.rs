@@ -1,11 +1,11 @@
-//! What the content team is told about a source when it is planned: what was found in it, what was done about it.
+//! What the content team is told about a source's streams when it is planned: what was found, what was done about it.
 
 mod missing;
 mod picture;
 mod sound;
 
 pub use missing::missing_pictures;
-pub use picture::{of_fields, of_picture};
+pub use picture::{of_colour, of_fields, of_picture};
 pub use sound::{of_loudness, of_sound};
 
 use super::{AudioFacts, AudioTrack, Remark, RemarkCode, SourceFacts, VideoFacts};

@@ -3,6 +3,7 @@
 //! Everything here is data and arithmetic. Nothing here reads a clock, a file, an environment variable or a random
 //! number; time and randomness come in as arguments.
 
+pub mod colour;
 mod copyable;
 mod facts;
 mod findings;
@@ -25,20 +26,21 @@ mod track;
 
 pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_MS, CopyDoubt};
 pub use facts::{
-    AudioAnchor, AudioFacts, AudioRoles, ColourFacts, FieldOrder, Hole, KeyFrame, Orientation, OtherStream, ScanFacts, SourceFacts,
-    StreamFacts, SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,
+    AudioAnchor, AudioFacts, AudioRoles, ColourFacts, ContentLight, DolbyVision, FieldOrder, Hole, KeyFrame, LightFacts, MasteringDisplay,
+    Orientation, OtherStream, ScanFacts, SourceFacts, StreamFacts, SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,
 };
 pub use findings::{missing_pictures, of_loudness as loudness_remarks};
 pub use frame_rate::{FrameRate, choose as choose_frame_rate};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
-pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, own_size};
+pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, fit_hdr, own_size};
 pub use language::{InvalidLanguageTag, LanguageTag};
 pub use loudness::Loudness;
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, Deinterlace, DeinterlacePolicy,
     InvalidTextKind, Plan, PlanPolicy, PlanRefusal, SoundPlacement, SoundPolicy, TextKind, TextOrigin, TextTrack, VideoCodec,
-    VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture, copy_sound, display_size, is_worth_a_look, plan, sound_placement,
+    VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture, copy_sound, display_size, is_worth_a_look, memory, plan,
+    sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

@@ -2,8 +2,9 @@
 
 use super::{
     AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioRoles, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, DeinterlacePolicy,
-    FieldOrder, FrameRate, Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SoundPolicy, SourceFacts, StreamFacts,
-    TextKind, TextOrigin, TextTrack, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
+    FieldOrder, FrameRate, Generation, KeyFrame, Ladder, LightFacts, Orientation, Plan, PlanPolicy, Ratio, SoundPolicy, SourceFacts,
+    StreamFacts, TextKind, TextOrigin, TextTrack, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
+    VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -19,6 +20,7 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
             video_track("540p", 960, 540, 1_800_000),
             video_track("240p", 426, 240, 450_000),
         ],
+        light: LightFacts::default(),
         audio: vec![audio_track("German", Some("de"), true)],
         gain_hundredths_db: 0,
         mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,
@@ -92,7 +94,11 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         orientation: Orientation::default(),
         pixel_format: "yuv420p".into(),
         bit_depth: 8,
-        colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
+        colour: ColourFacts { full_range: Some(false), primaries: 1, transfer: 1, matrix: 1 },
+        light: LightFacts::default(),
+        dolby_vision: None,
+        coded_aspect: (1, 1),
+        size_change_count: 0,
         field_order: FieldOrder::Progressive,
         scan: None,
         time_base: TimeBase { num: 1, den },
@@ -159,6 +165,7 @@ pub(crate) fn policy() -> PlanPolicy {
         frame_rate_max: 60,
         deinterlace: DeinterlacePolicy::Field,
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
+        hdr: false,
         preset: "veryfast".into(),
         audio_bps: 128_000,
         video_copy: true,
@@ -167,6 +174,7 @@ pub(crate) fn policy() -> PlanPolicy {
         sound: sound_policy(),
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
+        memory_max_bytes: 2 << 30,
     }
 }
 

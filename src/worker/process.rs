@@ -23,6 +23,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Address space of one worker.
     pub memory_max_bytes: u64,
+    /// Whether encoders may start threads, which x265 cannot do without; else no thread can be started at all.
+    pub encoder_threads: bool,
     /// A worker that shows no progress for so long is ended.
     pub stall: Duration,
     /// A survey that is not done by then is ended, progress or not.
@@ -98,6 +100,7 @@ impl Worker {
         command
             .arg("--memory-max")
             .arg(settings.memory_max_bytes.to_string())
+            .args(settings.encoder_threads.then_some("--encoder-threads"))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 mod copy;
 mod level;
+pub mod memory;
 mod picture;
 mod scan;
 mod sound;
@@ -20,8 +21,8 @@ pub use sound::{AudioMethod, AudioTier, AudioTrack, SoundPolicy};
 pub use text::{InvalidTextKind, TextKind, TextOrigin, TextTrack};
 
 use super::{
-    AudioFacts, FrameRate, Generation, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline,
-    TrackId, TrackKind, VideoFacts, choose_frame_rate, findings,
+    AudioFacts, FrameRate, Generation, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts,
+    Timeline, TrackId, TrackKind, VideoFacts, choose_frame_rate, findings,
 };
 
 /// Samples a second of every audio track.
@@ -40,7 +41,9 @@ pub struct PlanPolicy {
     pub deinterlace: DeinterlacePolicy,
     /// The ladder.
     pub ladder: Ladder,
-    /// x264's preset, such as `veryfast`.
+    /// Whether sources of high dynamic range get renditions that keep it.
+    pub hdr: bool,
+    /// The encoders' preset, such as `veryfast`.
     pub preset: String,
     /// Bit rate of a stereo audio track in bits a second.
     pub audio_bps: u32,
@@ -56,6 +59,8 @@ pub struct PlanPolicy {
     pub duration_max_ms: u64,
     /// Most pixels of a source picture.
     pub pixels_max: u64,
+    /// Memory of a worker; a source that needs more is refused.
+    pub memory_max_bytes: u64,
 }
 
 /// A title's plan: the timeline, and the tracks that are cut along it.
@@ -71,8 +76,10 @@ pub struct Plan {
     pub orientation: Orientation,
     /// How whole pictures are made of fields; absent when the pictures are whole, or left as they are.
     pub deinterlace: Option<Deinterlace>,
-    /// Video renditions, largest first; all from one stream.
+    /// Video renditions, all from one stream: the standard ones, largest first, then those of high dynamic range likewise.
     pub video: Vec<VideoTrack>,
+    /// How bright the source says it is, for the renditions that keep its range.
+    pub light: LightFacts,
     /// Audio renditions, the default one first.
     pub audio: Vec<AudioTrack>,
     /// Gain of all sound in hundredths of a decibel; 0 leaves it as it is.
@@ -84,7 +91,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All tracks of pictures and sound: video largest first, then audio.
+    /// All tracks of pictures and sound: video, then audio.
     pub fn tracks(&self) -> impl Iterator<Item = TrackId> + use<> {
         let (video, audio) = (self.video.len() as u8, self.audio.len() as u8);
         (0..video).map(TrackId::video).chain((0..audio).map(TrackId::audio))
@@ -164,12 +171,17 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     let audio = audio_tracks(&sounds, picture.is_some(), policy);
     remarks.extend(findings::of_streams(facts, picture, &sounds, &audio, timeline.duration_ms()));
     remarks.extend(findings::of_sound(&sounds, &audio));
+    let video = picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?;
+    if let Some(facts) = picture {
+        remarks.extend(findings::of_colour(facts, &video));
+    }
     let mut plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
         deinterlace,
-        video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
+        video,
+        light: picture.map(|video| video.light).unwrap_or_default(),
         audio,
         gain_hundredths_db: 0,
         mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,

@@ -55,7 +55,7 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     let aim = CutAim { target_ms: policy.segment_ms, least_ms: policy.segment_ms / 2, most_ms: policy.segment_ms / 2 * 3, longest_ms };
     let timeline = Timeline::at(grid, plan.timeline.frame_count(), &cuts, aim).ok_or(CopyRefusal::Cuts)?;
     let size = own_size(&policy.ladder, video.width, video.height).ok_or(CopyRefusal::Size)?;
-    let mut track = encoded(&size, grid, policy);
+    let mut track = encoded(&size, VideoRange::Sdr, grid, policy);
     if (track.width, track.height) != (video.width, video.height) {
         return Err(CopyRefusal::Shape);
     }

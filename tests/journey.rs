@@ -57,8 +57,9 @@ async fn an_upload_becomes_a_title_that_plays() {
     assert!(told[1..].iter().all(|(_, title)| title.0["progress"]["segments_total"] == 15 && title.0["playable"] == true));
     // The first and last of these are no mere progress.
     let paced = times[..times.len() - 1].windows(2).zip(told[1..].windows(2));
-    // A poster that is there now is more than progress.
-    let mut mere = paced.filter(|(_, told)| told[0].1.0["playback"] == told[1].1.0["playback"]);
+    // A poster that is there now, or a loudness that is known, is more than progress.
+    let parts = ["playback", "source"];
+    let mut mere = paced.filter(|(_, told)| parts.iter().all(|part| told[0].1.0[*part] == told[1].1.0[*part]));
     assert!(mere.all(|(pair, _)| pair[1] - pair[0] > std::time::Duration::from_millis(400)), "at most twice a second: {times:?}");
     let title = &told.last().expect("one").1;
     assert_eq!((title.segments_done(), title.0["progress"]["fraction"].as_f64()), (15, Some(1.0)));

@@ -117,6 +117,7 @@ async fn stills_are_upright_in_square_pixels() {
     let picture = "testsrc2=s=720x576:r=25:d=3,setsar=16/11";
     let wide = clip("mp4", &["-f", "lavfi", "-i", picture, "-c:v", "libx264"]);
     let (opened, stills) = look(&wide).await;
+    assert_eq!(opened.plan.deinterlace, None);
     let largest = &opened.plan.video[0];
     assert_eq!(jpeg_size(&stills.poster.expect("a poster")), Some((largest.width, largest.height)));
     assert!(largest.width > largest.height * 17 / 10, "made wide: {} by {}", largest.width, largest.height);
@@ -130,6 +131,22 @@ async fn stills_are_upright_in_square_pixels() {
     assert_eq!(jpeg_size(&stills.poster.expect("a poster")), Some((360, 640)));
     let board = Storyboard::of(&opened.plan).expect("a layout");
     assert_eq!((board.tile_width, board.tile_height), (90, 160));
+}
+
+/// A bar runs through the picture, twenty-five pictures woven of fifty fields.
+#[tokio::test]
+async fn stills_of_interlaced_pictures_are_whole() {
+    let bar = "color=gray:s=640x360:r=50:d=4,format=yuv420p,geq=lum='if(between(mod(X+600-T*300,600),0,60),220,40)':cb=128:cr=128";
+    let woven = format!("{bar},tinterlace=interleave_top,setfield=tff");
+    let path = clip("mp4", &["-f", "lavfi", "-i", &woven, "-c:v", "libx264", "-flags", "+ildct+ilme", "-g", "25"]);
+    let (opened, stills) = look(&path).await;
+    assert!(opened.plan.deinterlace.is_some());
+    let (pixels, width, height) = grey(&stills.poster.expect("a poster"));
+    assert_eq!((width, height), (640, 360));
+    let at = |x: u32, y: u32| i32::from(pixels[(y * width + x) as usize]);
+    let combed = (2..height - 2).flat_map(|y| (0..width).map(move |x| (x, y)));
+    let combed = combed.filter(|(x, y)| (2 * at(*x, *y) - at(*x, y - 1) - at(*x, y + 1)).abs() > 50).count();
+    assert!(combed < 100, "{combed} places are torn");
 }
 
 #[tokio::test]

@@ -152,7 +152,6 @@ impl LonePicture {
         };
         let Self(weaver) = kept.insert(lone);
         // The filter gives a picture when the next comes.
-        let mut whole = Video::empty();
         for pts in 0..2 {
             let mut shared = Video::empty();
             refer(&mut shared, picture)?;
@@ -161,11 +160,14 @@ impl LonePicture {
         }
         let mut sink = weaver.graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?;
         // The last to come out is this one, whatever was there before.
-        let mut found = false;
-        while sink.sink().frame(&mut whole).is_ok() {
-            found = true;
+        let mut whole = None;
+        loop {
+            let mut picture = Video::empty();
+            match sink.sink().frame(&mut picture) {
+                Ok(()) => whole = Some(picture),
+                Err(_) => return whole.ok_or(ffmpeg::Error::InvalidData),
+            }
         }
-        if found { Ok(whole) } else { Err(ffmpeg::Error::InvalidData) }
     }
 }
 

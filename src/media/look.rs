@@ -12,8 +12,10 @@ use ffmpeg_next::filter::Graph;
 use ffmpeg_next::frame::Video;
 use headwater::title::{KeyFrame, ScanFacts, Seam, VideoFacts};
 
+use super::comb::is_torn;
 use super::decoder::{Decoder, Step};
 use super::pulse::Pulse;
+use super::reference::refer;
 use super::source::Source;
 
 /// Places looked at.
@@ -117,7 +119,7 @@ struct Eye {
     graph: Graph,
     /// Flags of the pictures that were shown and not judged yet.
     waiting: VecDeque<Flags>,
-    started: bool,
+    before: Option<Video>,
 }
 
 #[derive(Clone, Copy)]
@@ -141,7 +143,7 @@ impl Eye {
         graph.add(&filter("buffersink")?, "out", "")?;
         graph.output("in", 0)?.input("out", 0)?.parse("[in]idet[out]")?;
         graph.validate()?;
-        Ok(Self { graph, waiting: VecDeque::new(), started: false })
+        Ok(Self { graph, waiting: VecDeque::new(), before: None })
     }
 
     /// Shows the next picture, and notes what is found out about earlier ones; gives how many these are. The first of all
@@ -154,14 +156,18 @@ impl Eye {
         };
         self.waiting.push_back(flags);
         self.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(picture)?;
-        let mut judged = Video::empty();
         let mut count = 0;
-        while self.graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut judged).is_ok() {
-            let flags = self.waiting.pop_front();
-            if !std::mem::replace(&mut self.started, true) {
-                continue;
+        loop {
+            let mut judged = Video::empty();
+            if self.graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut judged).is_err() {
+                break;
             }
+            let flags = self.waiting.pop_front();
+            let mut shown = Video::empty();
+            refer(&mut shown, &judged)?;
+            let Some(before) = self.before.replace(shown) else { continue };
             count += 1;
+            seen.torn += u32::from(is_torn(&before, &judged) != Some(false));
             let told = |key: &str| judged.metadata().get(key).unwrap_or_default().to_owned();
             match told("lavfi.idet.single.current_frame").as_str() {
                 "tff" => seen.top_first += 1,

@@ -10,6 +10,7 @@ mod audio_lane;
 mod avc_copy;
 mod avc_survey;
 mod clock;
+mod comb;
 mod cover;
 mod cut_off;
 mod decoder;

@@ -63,6 +63,8 @@ pub struct ScanFacts {
     pub bottom_first: u32,
     /// Whole frames; what is left of the pictures shows nothing either way, as stills do.
     pub progressive: u32,
+    /// Pictures whose moving parts are torn into lines, and pictures in which too little moves to tell.
+    pub torn: u32,
     /// Pictures one field of which repeats that of the picture before.
     pub repeated: u32,
     /// Pictures that the stream itself flags as interlaced.

@@ -117,8 +117,9 @@ pub fn scan_of(video: &VideoFacts) -> Scan {
         }
         return if combed * 5 >= told { by_looks } else { Scan::Progressive };
     }
-    // Against the flags it takes more: nearly all that tells must be combed, and the same way.
-    let plain = combed >= LOOKS_MIN && combed * 2 >= told && most * 10 >= combed * 9;
+    // Against the flags it takes more: nearly all that tells must be combed, and the same way, and torn as well. Whole pictures
+    // that move unevenly look combed when they are compared with their neighbours alone.
+    let plain = combed >= LOOKS_MIN && combed * 2 >= told && most * 10 >= combed * 9 && seen.torn * 2 >= seen.pictures;
     if plain { by_looks } else { Scan::Progressive }
 }
 
@@ -158,6 +159,7 @@ mod tests {
             ("flagged, and full of fine stripes", TopFirst, Some([48, 15, 24, 0, 0, 48, 48, 0]), woven(true)),
             ("studio and film, flagged", TopFirst, Some([48, 14, 0, 30, 0, 48, 48, 0]), woven(true)),
             ("not flagged, and combed", Progressive, Some([48, 1, 40, 2, 0, 0, 0, 0]), woven(false)),
+            ("not flagged, combed but not torn", Progressive, Some([49, 1, 40, 2, 0, 0, 0, 0]), Scan::Progressive),
             ("not flagged, some fine stripes", Unknown, Some([48, 6, 5, 20, 0, 0, 0, 0]), Scan::Progressive),
             ("not flagged, a few combed", Unknown, Some([48, 3, 0, 1, 0, 0, 0, 0]), Scan::Progressive),
             ("whole", Progressive, Some([48, 0, 0, 44, 0, 0, 0, 0]), Scan::Progressive),
@@ -175,6 +177,7 @@ mod tests {
                         top_first,
                         bottom_first,
                         progressive,
+                        torn: if pictures == 49 { 9 } else { 40 },
                         repeated,
                         flagged,
                         flagged_top_first,

@@ -114,7 +114,7 @@ fn each_doubt_has_its_name() {
     // Field order as flagged says nothing: the bitstream itself has whole frames only, or there would be a doubt.
     assert_eq!(refusal(|video, _| video.field_order = FieldOrder::Unknown), None);
     // Combed pictures in them are another matter.
-    let combed = ScanFacts { pictures: 48, top_first: 48, ..ScanFacts::default() };
+    let combed = ScanFacts { pictures: 48, top_first: 48, torn: 48, ..ScanFacts::default() };
     assert_eq!(refusal(move |video, _| video.scan = Some(combed)), Some(CopyRefusal::Interlaced));
 }
 

@@ -23,6 +23,8 @@ use crate::server::Title;
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// Which player it saw.
+    pub player: String,
     /// Whether every step happened and nothing stalled or failed.
     pub passed: bool,
     /// What did not happen.
@@ -35,7 +37,7 @@ pub struct Report {
     pub levels: Vec<Level>,
     /// The steps in order, with the size of the pictures that were shown.
     pub played: Vec<Step>,
-    /// The cue that was on the screen, when subtitles were chosen.
+    /// The first cue after the middle, when subtitles were chosen.
     pub captions: Vec<Caption>,
     /// What was heard, when a sound was chosen: before, after, and later in another level.
     pub sounds: Vec<Sound>,
@@ -76,7 +78,7 @@ pub struct Step {
 }
 
 /// A cue as it was shown. Times are in milliseconds of the title.
-#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caption {
     /// What the menu calls its track.
@@ -87,6 +89,8 @@ pub struct Caption {
     pub start_ms: u64,
     /// When it goes.
     pub end_ms: u64,
+    /// Where the film was when it was seen.
+    pub seen_ms: u64,
     /// What it shows, as HTML.
     pub text: String,
 }
@@ -150,6 +154,14 @@ impl Report {
         assert!(self.frames_decoded > 2 * self.frames_dropped && self.sound_bytes_decoded > 0, "{self:#?}");
         let (duration_ms, ended_at_ms) = (self.duration_ms.expect("a duration"), self.ended_at_ms.expect("an end"));
         assert!(duration_ms.abs_diff(ended_at_ms) <= 250, "{self:#?}");
+    }
+
+    /// The cue that was seen, after asserting that it came when it should.
+    pub fn cue(&self) -> &Caption {
+        let [cue] = self.captions.as_slice() else { panic!("one cue: {self:#?}") };
+        // Time is looked at four times a second.
+        assert!((cue.start_ms..cue.start_ms + 1000).contains(&cue.seen_ms), "{cue:?} ({})", self.player);
+        cue
     }
 
     /// Asserts that each thumbnail shows what is there, all along, and that I-frames were shown.

@@ -1,40 +1,39 @@
 //! Titles played by each of the players: with subtitles, with the sound switched, and copied.
 
 use std::fs;
+use std::path::Path;
 
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Caption, Look, Player, play, play_folder};
-use crate::clips::clip;
-use crate::server::{Server, Title, clip_bytes, headwater, output, request, whole};
-use crate::subtitles::mkv;
+use super::{Look, Player, play, play_folder};
+use crate::clips::{clip, file};
+use crate::server::{self, Server, Title, clip_bytes, headwater, output, request, whole};
 
 const PLAYERS: [Player; 2] = [Player::HlsJs, Player::Shaka];
+
+fn path(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
 
 #[tokio::test]
 async fn subtitles_are_shown_at_their_time() {
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(&data.path().join("data"), &[]).await;
-    let title = server.upload("film", clip_bytes("320x240", 10)).await;
+    let title = server.upload("film", clip_bytes("320x240", 40)).await;
     let title = server.until(title.id(), Title::is_ready).await;
     for (language, text) in [("de", "Etwas anderes"), ("pt-BR", "Olá & <i>adeus</i>")] {
-        // Over the first cut, so that it comes in two segments.
-        let file = format!("1\n00:00:01,500 --> 00:00:06,250\n{text}\n");
+        // Over a cut, so that it comes in two segments.
+        let file = format!("1\n00:00:21,500 --> 00:00:26,250\n{text}\n");
         let url = server.api(&format!("/api/v1/titles/{}/subtitles/{language}", title.id()));
         assert_eq!(server.send(request(Method::PUT, &url, &[], whole(file))).await.status, StatusCode::CREATED);
     }
-    let expect = Caption {
-        track: "Portuguese (BR)".into(),
-        language: "pt-BR".into(),
-        start_ms: 1500,
-        end_ms: 6250,
-        text: "Olá &amp; <i>adeus</i>".into(),
-    };
     for player in PLAYERS {
         let report = play(player, title.hls(), Look::Captions("Portuguese (BR)")).await;
         report.assert_flawless();
-        assert_eq!(report.captions, std::slice::from_ref(&expect), "{player:?}");
+        let cue = report.cue();
+        assert_eq!((cue.track.as_str(), cue.language.as_str(), cue.start_ms, cue.end_ms), ("Portuguese (BR)", "pt-BR", 21_500, 26_250));
+        assert_eq!(cue.text, "Olá &amp; <i>adeus</i>", "{player:?}");
     }
     assert!(server.stop().await.success());
 }
@@ -43,15 +42,18 @@ async fn subtitles_are_shown_at_their_time() {
 async fn subtitles_of_a_source_are_shown_from_plain_files() {
     let home = tempfile::tempdir().expect("a directory");
     let out = home.path().join("film");
-    let film = mkv("10");
-    let made = output(headwater(&["transcode", film.to_str().expect("UTF-8"), "--out", out.to_str().expect("UTF-8")])).await;
+    let srt = file("srt", b"1\n00:00:21,000 --> 00:00:22,500\nOne <i>& only</i>\n\n2\n00:00:25,000 --> 00:00:26,000\nMore\n");
+    let inputs = ["-i", &path(&server::clip("320x240", 40)), "-i", &path(&srt)];
+    let options = ["-map", "0", "-map", "1", "-c", "copy", "-c:s", "srt", "-metadata:s:s:0", "language=ger", "-output_ts_offset", "10"];
+    let film = clip("mkv", &[inputs.as_slice(), &options].concat());
+    let made = output(headwater(&["transcode", &path(&film), "--out", &path(&out)])).await;
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     for player in PLAYERS {
         let report = play_folder(player, &out, Look::Captions("German")).await;
         report.assert_flawless();
-        let [cue] = report.captions.as_slice() else { panic!("{player:?}: {report:#?}") };
+        let cue = report.cue();
         assert_eq!((cue.text.as_str(), cue.language.as_str()), ("One <i>&amp; only</i>", "de"), "{player:?}");
-        assert!(cue.start_ms.abs_diff(1000) < 50 && cue.end_ms - cue.start_ms == 1500, "{player:?}: {cue:?}");
+        assert!(cue.start_ms.abs_diff(21_000) < 50 && cue.end_ms - cue.start_ms == 1500, "{player:?}: {cue:?}");
     }
 }
 

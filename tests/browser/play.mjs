@@ -7,7 +7,7 @@
 //
 // With --folder the media are files, served from here. Watches it play (with --whole from start to end), seeks to the middle,
 // switches to the lowest and to the highest level, seeks near the end and plays to the end. With --captions it chooses the
-// subtitles of that name and watches their first cue come and go; with --sound the sound of that name (both: or language), and
+// subtitles of that name and watches the first cue after the middle come and go; with --sound the sound of that name (both: or language), and
 // listens to the strongest frequency before and after. With --storyboard it asks for thumbnails all along and compares each
 // with the picture at its time; with --i-frames it uses the I-frame playlists as the player can. Every step waits for what a
 // viewer would see (time moves, pictures of that size are decoded), all together under one deadline. The screenshot is of the
@@ -110,7 +110,7 @@ async function watch(pageUrl, url, { whole, captions, sound, storyboard, screens
     const failure = await Promise.race([page.evaluate(([url, wishes]) => globalThis.watch(url, wishes), [url, wishes]).catch(String), late]);
     const report = await page.evaluate(() => globalThis.report());
     if (failure) report.failures.push(`${failure} (${report.step})`);
-    return { url, ...report, consoleErrors, passed: report.failures.length === 0 };
+    return { url, player: chosen.player, ...report, consoleErrors, passed: report.failures.length === 0 };
   } finally {
     clearTimeout(timer);
     await context.close();
@@ -120,12 +120,12 @@ async function watch(pageUrl, url, { whole, captions, sound, storyboard, screens
 
 function show(report) {
   const lines = [
-    `${report.url}`,
+    `${report.url} (${report.player})`,
     `  duration  ${report.durationMs} ms, ended at ${report.endedAtMs} ms`,
     `  levels    ${report.levels.map((level) => `${level.width}x${level.height} (${level.bandwidth} b/s)`).join(", ")}`,
     `  played    ${report.played.map((step) => `${step.step} ${step.width}x${step.height}`).join(", ")}`,
     `  frames    ${report.framesDecoded} decoded, ${report.framesDropped} dropped; ${report.soundBytesDecoded} bytes of sound decoded`,
-    ...report.captions.map((cue) => `  caption   ${cue.startMs} to ${cue.endMs} ms, ${cue.track} (${cue.language}): ${cue.text}`),
+    ...report.captions.map((cue) => `  caption   ${cue.startMs} to ${cue.endMs} ms, seen at ${cue.seenMs} ms, ${cue.track} (${cue.language}): ${cue.text}`),
     ...report.sounds.map((sound) => `  ${sound.step}: ${sound.track} (${sound.language}), ${sound.channels} channels, ${sound.hz} Hz at ${sound.db} dB`),
     ...report.thumbnails.map((tile) => `  thumbnail ${tile.startMs} ms, off by ${tile.difference.toFixed(1)}`),
     ...(report.iFrames ? [`  I-frames  ${JSON.stringify(report.iFrames)}`] : []),

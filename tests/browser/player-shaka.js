@@ -6,12 +6,13 @@
   let inner;
   const asked = [];
 
-  // A track is a level with one of the sounds; those with the sound that is heard stand for the levels.
+  // A track is a level with one of the sounds; those with the sound that is heard stand for the levels. Without pictures,
+  // levels may differ in their channels.
   const tracks = () => {
     const all = inner.getVariantTracks().sort((one, other) => one.bandwidth - other.bandwidth);
     const heard = all.find((track) => track.active);
-    const same = (track) => ["language", "label", "channelsCount"].every((name) => track[name] === heard[name]);
-    return heard?.videoCodec ? all.filter(same) : all;
+    const alike = heard?.videoCodec ? ["language", "label", "channelsCount"] : ["language", "label"];
+    return heard ? all.filter((track) => alike.every((name) => track[name] === heard[name])) : all;
   };
 
   const failure = (error) => ({

@@ -45,9 +45,10 @@ const state = {
 globalThis.report = () => {
   const quality = video.getVideoPlaybackQuality();
   const buffered = Array.from({ length: video.buffered.length }, (_, index) => [video.buffered.start(index), video.buffered.end(index)]);
+  const text = Array.from(video.textTracks, ({ label, mode, cues }) => `${label} ${mode}: ${cues?.length ?? 0}`);
   return {
     step: state.step,
-    now: { time: video.currentTime, paused: video.paused, seeking: video.seeking, ended: video.ended, readyState: video.readyState, buffered },
+    now: { time: video.currentTime, paused: video.paused, seeking: video.seeking, ended: video.ended, readyState: video.readyState, buffered, text },
     levels: state.levels,
     played: state.played,
     captions: state.captions,
@@ -131,18 +132,21 @@ function shown(cue) {
   return box.innerHTML;
 }
 
-// Chooses subtitles as the menu of a player does, waits until a cue is on the screen, and watches it until it goes.
+// Chooses subtitles as the menu of a player does, seeks to the middle, waits until a cue is on the screen, and watches it until
+// it goes. The middle must not be buffered yet: Shaka 5.2 puts no cue up before it has got another segment of pictures.
 async function caption(name) {
   state.step = "caption";
   const choices = player.captions();
   const index = called(name, "subtitles", choices);
   if (index < 0) return;
   player.showCaptions(index);
-  await seek("caption", 0);
+  await seek("caption", video.duration / 2);
   await until(video, "timeupdate", () => cues().length > 0);
+  const seenMs = Math.round(video.currentTime * 1000);
   const [{ startTime, endTime, text }, ...others] = cues();
   const { name: track, language } = choices[index];
-  state.captions.push({ track, language, startMs: Math.round(startTime * 1000), endMs: Math.round(endTime * 1000), text: shown(cues()[0]) });
+  const [startMs, endMs] = [startTime, endTime].map((time) => Math.round(time * 1000));
+  state.captions.push({ track, language, startMs, endMs, seenMs, text: shown(cues()[0]) });
   if (others.length > 0) state.failures.push(`${others.length + 1} cues at once at ${video.currentTime} s`);
   await globalThis.takePicture();
   // It must stay all its time, once, though it may be in several segments.

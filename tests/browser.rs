@@ -2,6 +2,7 @@
 //! `tests/browser/play.mjs` does the watching; here is what it is given to watch and what it must have seen. What each player
 //! is given stands in a file of its own.
 
+mod both;
 mod hls_js;
 mod shaka;
 
@@ -22,6 +23,8 @@ use crate::server::Title;
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// Which player it saw.
+    pub player: String,
     /// Whether every step happened and nothing stalled or failed.
     pub passed: bool,
     /// What did not happen.
@@ -34,6 +37,10 @@ pub struct Report {
     pub levels: Vec<Level>,
     /// The steps in order, with the size of the pictures that were shown.
     pub played: Vec<Step>,
+    /// The first cue after the middle, when subtitles were chosen.
+    pub captions: Vec<Caption>,
+    /// What was heard, when a sound was chosen: before, after, and later in another level.
+    pub sounds: Vec<Sound>,
     /// Thumbnails that were looked at, in the order of time.
     pub thumbnails: Vec<Thumbnail>,
     /// What came of the I-frame playlists, when they were used.
@@ -68,6 +75,37 @@ pub struct Step {
     pub width: u32,
     /// Height of the pictures shown.
     pub height: u32,
+}
+
+/// A cue as it was shown. Times are in milliseconds of the title.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caption {
+    /// What the menu calls its track.
+    pub track: String,
+    /// The track's language.
+    pub language: String,
+    /// When it appears.
+    pub start_ms: u64,
+    /// When it goes.
+    pub end_ms: u64,
+    /// Where the film was when it was seen.
+    pub seen_ms: u64,
+    /// What it shows, as HTML.
+    pub text: String,
+}
+
+/// What was heard.
+#[derive(Debug, serde::Deserialize)]
+pub struct Sound {
+    /// What the menu calls the track that the player says is heard.
+    pub track: String,
+    /// That track's language.
+    pub language: String,
+    /// Its channels.
+    pub channels: u32,
+    /// The strongest frequency, to within 6 Hz.
+    pub hz: u32,
 }
 
 /// A thumbnail, held against the picture at its time.
@@ -118,6 +156,14 @@ impl Report {
         assert!(duration_ms.abs_diff(ended_at_ms) <= 250, "{self:#?}");
     }
 
+    /// The cue that was seen, after asserting that it came when it should.
+    pub fn cue(&self) -> &Caption {
+        let [cue] = self.captions.as_slice() else { panic!("one cue: {self:#?}") };
+        // Time is looked at four times a second.
+        assert!((cue.start_ms..cue.start_ms + 1000).contains(&cue.seen_ms), "{cue:?} ({})", self.player);
+        cue
+    }
+
     /// Asserts that each thumbnail shows what is there, all along, and that I-frames were shown.
     pub fn assert_seekable_by_pictures(&self, interval_ms: u64) {
         assert!(self.thumbnails.len() >= 10, "{self:#?}");
@@ -139,27 +185,27 @@ pub enum Player {
     Shaka,
 }
 
-/// What is looked at beside playing.
+/// What is looked at or listened to beside playing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look<'a> {
     /// Nothing.
     Nothing,
     /// The thumbnails of the storyboard at this URL, and the I-frame playlists.
     Pictures(&'a str),
+    /// The subtitles of this name.
+    Captions(&'a str),
+    /// The sound of this name, after the one that the player chose.
+    Sound(&'a str),
 }
 
 /// Plays the multivariant playlist at this URL.
 pub async fn play(player: Player, url: &str, look: Look<'_>) -> Report {
-    let mut what = vec![url, "--player", if player == Player::Shaka { "shaka" } else { "hls" }];
-    if let Look::Pictures(storyboard) = look {
-        what.extend(["--i-frames", "--storyboard", storyboard]);
-    }
-    watch(what).await
+    watch([OsStr::new(url)], player, look).await
 }
 
-/// Plays the multivariant playlist in a folder with hls.js, served without any of Headwater's code.
-pub async fn play_folder(folder: &Path) -> Report {
-    watch([OsStr::new("--folder"), folder.as_os_str(), OsStr::new(names::MULTIVARIANT)]).await
+/// Plays the multivariant playlist in a folder, served without any of Headwater's code.
+pub async fn play_folder(player: Player, folder: &Path, look: Look<'_>) -> Report {
+    watch([OsStr::new("--folder"), folder.as_os_str(), OsStr::new(names::MULTIVARIANT)], player, look).await
 }
 
 /// URL of a title's storyboard.
@@ -167,11 +213,18 @@ fn storyboard(title: &Title) -> &str {
     title.0["playback"]["storyboard"].as_str().expect("a URL")
 }
 
-async fn watch(what: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Report {
+async fn watch(what: impl IntoIterator<Item = &OsStr>, player: Player, look: Look<'_>) -> Report {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(scripts.join("node_modules").exists(), "the browser tests need `make setup`");
     let mut command = Command::new("node");
     command.arg(scripts.join("play.mjs")).args(what).arg("--json").kill_on_drop(true);
+    command.args(["--player", if player == Player::Shaka { "shaka" } else { "hls" }]);
+    match look {
+        Look::Nothing => &mut command,
+        Look::Pictures(storyboard) => command.args(["--i-frames", "--storyboard", storyboard]),
+        Look::Captions(name) => command.args(["--captions", name]),
+        Look::Sound(name) => command.args(["--sound", name]),
+    };
     let output = command.output().await.expect("node runs; `make setup` installs what the tests need");
     let report = serde_json::from_slice(&output.stdout);
     report.unwrap_or_else(|error| panic!("no report ({error}): {}", String::from_utf8_lossy(&output.stderr)))

@@ -12,7 +12,7 @@ use crate::server::{Server, Title};
 async fn what_is_packaged_plays_from_plain_files() {
     let folder = tempfile::tempdir().expect("a directory");
     package(&sample(), folder.path()).await;
-    let report = play_folder(folder.path()).await;
+    let report = play_folder(Player::HlsJs, folder.path(), Look::Nothing).await;
     report.assert_flawless();
     assert_eq!(report.levels.len(), 4, "720p has the rungs 720, 540, 360, 240");
     let duration_ms = report.duration_ms.expect("a duration");
@@ -24,7 +24,7 @@ async fn a_title_without_its_segments_is_noticed() {
     let folder = tempfile::tempdir().expect("a directory");
     let multivariant = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=640x360,CODECS=\"avc1.64001e\"\nnothing.m3u8\n";
     fs::write(folder.path().join(names::MULTIVARIANT), multivariant).expect("written");
-    let report = play_folder(folder.path()).await;
+    let report = play_folder(Player::HlsJs, folder.path(), Look::Nothing).await;
     assert!(!report.passed && report.errors.iter().any(|error| error.fatal && error.details == "levelLoadError"), "{report:#?}");
     assert!(!report.failures.is_empty() && !report.console_errors.is_empty(), "{report:#?}");
 }

@@ -59,6 +59,28 @@
       await switched;
     },
 
+    captions: () => hls.subtitleTracks.map(({ name, lang }) => ({ name, language: lang ?? "" })),
+
+    showCaptions(index) {
+      hls.subtitleTrack = index;
+      hls.subtitleDisplay = true;
+    },
+
+    sounds: () =>
+      hls.audioTracks.map((track, index) => ({
+        name: track.name,
+        language: track.lang ?? "",
+        channels: Number(track.channels ?? 0),
+        active: index === hls.audioTrack,
+      })),
+
+    async switchSound(index) {
+      if (hls.audioTrack === index) return;
+      const switched = new Promise((resolve) => hls.once(Hls.Events.AUDIO_TRACK_SWITCHED, resolve));
+      hls.audioTrack = index;
+      await switched;
+    },
+
     async thumbnails(url) {
       const response = await fetch(url);
       if (!response.ok) throw new Error(`the storyboard: ${response.status}`);

@@ -6,7 +6,14 @@
   let inner;
   const asked = [];
 
-  const tracks = () => inner.getVariantTracks().sort((one, other) => one.bandwidth - other.bandwidth);
+  // A track is a level with one of the sounds; those with the sound that is heard stand for the levels. Without pictures,
+  // levels may differ in their channels.
+  const tracks = () => {
+    const all = inner.getVariantTracks().sort((one, other) => one.bandwidth - other.bandwidth);
+    const heard = all.find((track) => track.active);
+    const alike = heard?.videoCodec ? ["language", "label", "channelsCount"] : ["language", "label"];
+    return heard ? all.filter((track) => alike.every((name) => track[name] === heard[name])) : all;
+  };
 
   const failure = (error) => ({
     fatal: error.severity === shaka.util.Error.Severity.CRITICAL,
@@ -43,6 +50,23 @@
     async switchTo(index) {
       inner.configure("abr.enabled", false);
       inner.selectVariantTrack(tracks()[index], true);
+    },
+
+    captions: () => inner.getTextTracks().map((track) => ({ name: track.label, language: track.originalLanguage ?? "" })),
+
+    showCaptions: (index) => inner.selectTextTrack(inner.getTextTracks()[index]),
+
+    sounds: () =>
+      inner.getAudioTracks().map((track) => ({
+        name: track.label,
+        language: track.originalLanguage ?? "",
+        channels: track.channelsCount ?? 0,
+        active: track.active,
+      })),
+
+    async switchSound(index) {
+      const track = inner.getAudioTracks()[index];
+      if (!track.active) inner.selectAudioTrack(track);
     },
 
     async thumbnails(url) {

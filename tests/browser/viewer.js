@@ -7,6 +7,10 @@
 //   open(video, url, onError)   loads the title; resolves once its levels are known
 //   levels()                    width, height, bandwidth, averageBandwidth, codecs of each
 //   switchTo(index)             shows that level, what is buffered thrown away; resolves once the player has switched
+//   captions()                  name and language of the subtitles there are
+//   showCaptions(index)         shows those, as text tracks of the video element
+//   sounds()                    name, language, channels of the sounds there are, and which is `active`
+//   switchSound(index)          lets that one be heard, what is buffered of the other thrown away; resolves as switchTo does
 //   thumbnails(url)             reads a storyboard; gives a function from a time to { start, url, x, y, width, height }
 //   iFrames(video)              uses the I-frame playlists as this player can, and tells what came of it
 
@@ -17,11 +21,15 @@ const END_TOLERANCE_S = 0.25;
 // A step has really played after this much.
 const PROGRESS_S = 0.5;
 const PROGRESS_FRAMES = 5;
+// A tone below this is silence.
+const SILENCE_DB = -70;
 
 const video = document.querySelector("video");
 const state = {
   levels: [],
   played: [],
+  captions: [],
+  sounds: [],
   thumbnails: [],
   iFrames: null,
   errors: [],
@@ -37,11 +45,14 @@ const state = {
 globalThis.report = () => {
   const quality = video.getVideoPlaybackQuality();
   const buffered = Array.from({ length: video.buffered.length }, (_, index) => [video.buffered.start(index), video.buffered.end(index)]);
+  const text = Array.from(video.textTracks, ({ label, mode, cues }) => `${label} ${mode}: ${cues?.length ?? 0}`);
   return {
     step: state.step,
-    now: { time: video.currentTime, paused: video.paused, seeking: video.seeking, ended: video.ended, readyState: video.readyState, buffered },
+    now: { time: video.currentTime, paused: video.paused, seeking: video.seeking, ended: video.ended, readyState: video.readyState, buffered, text },
     levels: state.levels,
     played: state.played,
+    captions: state.captions,
+    sounds: state.sounds,
     thumbnails: state.thumbnails,
     iFrames: state.iFrames,
     errors: state.errors,
@@ -103,17 +114,103 @@ async function switchTo(step, index, time) {
   await progress(step, state.levels[index]);
 }
 
-async function steps({ whole, storyboard, iFrames }) {
+// Which of those that a player has is called so, by its name or else its language; none is a failure.
+function called(name, what, choices) {
+  const byName = choices.findIndex((choice) => choice.name === name);
+  const index = byName < 0 ? choices.findIndex((choice) => choice.language === name) : byName;
+  if (index < 0) state.failures.push(`no ${what} '${name}' among ${choices.map((choice) => `${choice.name} (${choice.language})`).join(", ")}`);
+  return index;
+}
+
+// The cues that are on the screen now.
+const cues = () => [...video.textTracks].filter((track) => track.mode === "showing").flatMap((track) => [...(track.activeCues ?? [])]);
+
+// What a cue shows, as HTML.
+function shown(cue) {
+  const box = document.createElement("div");
+  box.append(cue.getCueAsHTML());
+  return box.innerHTML;
+}
+
+// Chooses subtitles as the menu of a player does, seeks to the middle, waits until a cue is on the screen, and watches it until
+// it goes. The middle must not be buffered yet: Shaka 5.2 puts no cue up before it has got another segment of pictures.
+async function caption(name) {
+  state.step = "caption";
+  const choices = player.captions();
+  const index = called(name, "subtitles", choices);
+  if (index < 0) return;
+  player.showCaptions(index);
+  await seek("caption", video.duration / 2);
+  await until(video, "timeupdate", () => cues().length > 0);
+  const seenMs = Math.round(video.currentTime * 1000);
+  const [{ startTime, endTime, text }, ...others] = cues();
+  const { name: track, language } = choices[index];
+  const [startMs, endMs] = [startTime, endTime].map((time) => Math.round(time * 1000));
+  state.captions.push({ track, language, startMs, endMs, seenMs, text: shown(cues()[0]) });
+  if (others.length > 0) state.failures.push(`${others.length + 1} cues at once at ${video.currentTime} s`);
+  await globalThis.takePicture();
+  // It must stay all its time, once, though it may be in several segments.
+  let most = 1;
+  await until(video, "timeupdate", () => {
+    const same = cues().filter((cue) => cue.startTime === startTime && cue.endTime === endTime && cue.text === text).length;
+    most = Math.max(most, same);
+    if (same === 0 && video.currentTime < endTime) state.failures.push(`a cue of ${startTime} to ${endTime} s was gone at ${video.currentTime} s`);
+    return same === 0 || video.ended;
+  });
+  if (most > 1) state.failures.push(`a cue of ${startTime} to ${endTime} s was shown ${most} times at once`);
+}
+
+// What is heard: the strongest frequency of the last sixth of a second, and how strong it is.
+function ear() {
+  const context = new AudioContext({ sampleRate: 48000 });
+  const analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
+  context.createMediaElementSource(video).connect(analyser).connect(context.destination);
+  video.muted = false;
+  const strengths = new Float32Array(analyser.frequencyBinCount);
+  return () => {
+    analyser.getFloatFrequencyData(strengths);
+    const strongest = strengths.reduce((best, strength, index) => (strength > strengths[best] ? index : best), 0);
+    return { hz: Math.round((strongest * context.sampleRate) / analyser.fftSize), db: Math.round(strengths[strongest]) };
+  };
+}
+
+// Lets it play on, and keeps what is heard and what the player says is heard.
+async function hear(step, listen) {
+  state.step = step;
+  await progress(step);
+  const { hz, db } = listen();
+  const { name: track, language, channels } = player.sounds().find((sound) => sound.active) ?? {};
+  state.sounds.push({ step, track, language, channels, hz, db });
+  if (!(db > SILENCE_DB)) state.failures.push(`silence (${db} dB) at ${video.currentTime} s (${step})`);
+}
+
+// Chooses a sound as the menu of a player does, while it plays.
+async function switchSound(name, listen) {
+  await hear("sound before", listen);
+  const index = called(name, "sound", player.sounds());
+  if (index < 0) return;
+  state.step = "sound";
+  state.settling = true;
+  await player.switchSound(index);
+  await progress("sound");
+  await hear("sound after", listen);
+}
+
+async function steps({ whole, captions, sound, storyboard, iFrames }) {
   const end = video.duration;
   const levels = state.levels;
   const lowest = levels.reduce((best, level, index) => (level.bandwidth < levels[best].bandwidth ? index : best), 0);
   const highest = levels.reduce((best, level, index) => (level.bandwidth > levels[best].bandwidth ? index : best), 0);
   await progress("start");
+  if (captions) await caption(captions);
+  const listen = sound ? ear() : null;
+  if (sound) await switchSound(sound, listen);
   if (whole) await toTheEnd("whole");
   await seek("middle", end / 2);
   await switchTo("lowest", lowest, end / 4);
   await switchTo("highest", highest, end / 2);
-  await globalThis.takePicture();
+  if (sound) await hear("sound in another level", listen);
+  if (!captions) await globalThis.takePicture();
   if (storyboard) await seekByThumbnails(storyboard);
   if (iFrames) {
     state.step = "I-frames";
@@ -177,8 +274,8 @@ async function seekByThumbnails(url) {
   }
 }
 
-// Plays the title, from start to end first when `whole`, with its storyboard when there is one; gives what made it impossible,
-// or null.
+// Plays the title, from start to end first when `whole`, with the subtitles and the sound of those names and its storyboard
+// when there are any; gives what made it impossible, or null.
 globalThis.watch = async (url, wishes) => {
   let opened;
   const fatal = new Promise((resolve) => {

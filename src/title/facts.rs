@@ -352,6 +352,7 @@ pub struct OtherStream {
 }
 
 /// What one stream turned out to be.
+#[expect(clippy::large_enum_variant, reason = "a source has few streams, and few sources are held at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamFacts {
     /// Pictures.

@@ -27,7 +27,7 @@ def policy(media):
         "default-src 'none'",
         "script-src 'self' 'unsafe-inline'",
         "style-src 'unsafe-inline'",
-        "img-src data:",
+        f"img-src data: {media}",
         "worker-src blob:",
         f"connect-src 'self' {media}",
         f"media-src blob: {media}",
@@ -50,6 +50,7 @@ class WatchPage:
         def shown():
             now = look()
             told = {"name": now["name"], "hls": hls, "credit": credit, "state": now["state"], "fraction": now["progress"]["fraction"]}
+            told.update({still: now["playback"][still] for still in ("poster", "storyboard")})
             return json.dumps(told).encode()
 
         page, script = PAGE.read_bytes(), HLS_JS.read_bytes()

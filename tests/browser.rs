@@ -1,26 +1,30 @@
-//! Titles played by a real player in a real browser: hls.js in Chromium, on a page of another origin than the media.
-//! `tests/browser/play.mjs` does the watching; here is what it is given to watch.
+//! Titles played by real players in a real browser: in Chromium, on a page of another origin than the media.
+//! `tests/browser/play.mjs` does the watching; here is what it is given to watch and what it must have seen. What each player
+//! is given stands in a file of its own.
+
+mod both;
+mod hls_js;
+mod shaka;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use headwater::cmaf;
 use headwater::playlist::{self, TrackFacts, names};
 use headwater::title::Generation;
-use http::{Method, StatusCode};
 use tokio::process::Command;
 
-use crate::clips::clip;
 use crate::harness::{Opened, policy};
-use crate::server::{Server, Title, clip_bytes, headwater, output, request, whole};
+use crate::server::Title;
 
 /// What the browser saw. Times are in milliseconds of the title.
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// Which player it saw.
+    pub player: String,
     /// Whether every step happened and nothing stalled or failed.
     pub passed: bool,
     /// What did not happen.
@@ -33,9 +37,15 @@ pub struct Report {
     pub levels: Vec<Level>,
     /// The steps in order, with the size of the pictures that were shown.
     pub played: Vec<Step>,
-    /// Cues that were on the screen when they were looked for.
+    /// The first cue after the middle, when subtitles were chosen.
     pub captions: Vec<Caption>,
-    /// Errors that hls.js reported, those it got over included.
+    /// What was heard, when a sound was chosen: before, after, and later in another level.
+    pub sounds: Vec<Sound>,
+    /// Thumbnails that were looked at, in the order of time.
+    pub thumbnails: Vec<Thumbnail>,
+    /// What came of the I-frame playlists, when they were used.
+    pub i_frames: Option<IFrames>,
+    /// Errors that the player reported, those it got over included.
     pub errors: Vec<PlayerError>,
     /// Pictures decoded.
     pub frames_decoded: u64,
@@ -47,29 +57,13 @@ pub struct Report {
     pub console_errors: Vec<String>,
 }
 
-/// A variant as hls.js read it.
+/// A variant as the player read it.
 #[derive(Debug, serde::Deserialize)]
 pub struct Level {
     /// Width of its pictures.
     pub width: u32,
     /// Height of its pictures.
     pub height: u32,
-}
-
-/// A cue as the browser showed it. Times are in milliseconds of the title.
-#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Caption {
-    /// What the menu calls its track.
-    pub track: String,
-    /// The track's language.
-    pub language: String,
-    /// When it appears.
-    pub start_ms: u64,
-    /// When it goes.
-    pub end_ms: u64,
-    /// What it shows, with its tags.
-    pub text: String,
 }
 
 /// A step that was played.
@@ -83,7 +77,63 @@ pub struct Step {
     pub height: u32,
 }
 
-/// An error of hls.js.
+/// A cue as it was shown. Times are in milliseconds of the title.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caption {
+    /// What the menu calls its track.
+    pub track: String,
+    /// The track's language.
+    pub language: String,
+    /// When it appears.
+    pub start_ms: u64,
+    /// When it goes.
+    pub end_ms: u64,
+    /// Where the film was when it was seen.
+    pub seen_ms: u64,
+    /// What it shows, as HTML.
+    pub text: String,
+}
+
+/// What was heard.
+#[derive(Debug, serde::Deserialize)]
+pub struct Sound {
+    /// What the menu calls the track that the player says is heard.
+    pub track: String,
+    /// That track's language.
+    pub language: String,
+    /// Its channels.
+    pub channels: u32,
+    /// The strongest frequency, to within 6 Hz.
+    pub hz: u32,
+}
+
+/// A thumbnail, held against the picture at its time.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Thumbnail {
+    /// The moment that it was asked for.
+    pub asked_ms: u64,
+    /// When its time begins.
+    pub start_ms: u64,
+    /// Mean difference of its pixels from those shown, 0 to 255.
+    pub difference: f64,
+}
+
+/// What a player made of the I-frame playlists.
+#[derive(Debug, serde::Deserialize)]
+pub struct IFrames {
+    /// How many it took up.
+    pub variants: u32,
+    /// Pictures it showed of them.
+    pub shown: u32,
+    /// Width of those pictures.
+    pub width: u32,
+    /// Height of those pictures.
+    pub height: u32,
+}
+
+/// An error of the player.
 #[derive(Debug, serde::Deserialize)]
 pub struct PlayerError {
     /// Whether playing ended by it.
@@ -105,28 +155,76 @@ impl Report {
         let (duration_ms, ended_at_ms) = (self.duration_ms.expect("a duration"), self.ended_at_ms.expect("an end"));
         assert!(duration_ms.abs_diff(ended_at_ms) <= 250, "{self:#?}");
     }
+
+    /// The cue that was seen, after asserting that it came when it should.
+    pub fn cue(&self) -> &Caption {
+        let [cue] = self.captions.as_slice() else { panic!("one cue: {self:#?}") };
+        // Time is looked at four times a second.
+        assert!((cue.start_ms..cue.start_ms + 1000).contains(&cue.seen_ms), "{cue:?} ({})", self.player);
+        cue
+    }
+
+    /// Asserts that each thumbnail shows what is there, all along, and that I-frames were shown.
+    pub fn assert_seekable_by_pictures(&self, interval_ms: u64) {
+        assert!(self.thumbnails.len() >= 10, "{self:#?}");
+        for thumbnail in &self.thumbnails {
+            assert!((thumbnail.start_ms..thumbnail.start_ms + interval_ms).contains(&thumbnail.asked_ms), "{thumbnail:?}");
+            // Half a second of movement at most, and two lossy encodings.
+            assert!(thumbnail.difference < 12.0, "{thumbnail:?}");
+        }
+        let frames = self.i_frames.as_ref().expect("I-frames");
+        assert!(frames.variants > 0 && frames.shown > 0, "{frames:?}");
+        assert!(self.levels.iter().any(|level| (level.width, level.height) == (frames.width, frames.height)), "{frames:?}");
+    }
+}
+
+/// Which player plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Player {
+    HlsJs,
+    Shaka,
+}
+
+/// What is looked at or listened to beside playing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look<'a> {
+    /// Nothing.
+    Nothing,
+    /// The thumbnails of the storyboard at this URL, and the I-frame playlists.
+    Pictures(&'a str),
+    /// The subtitles of this name.
+    Captions(&'a str),
+    /// The sound of this name, after the one that the player chose.
+    Sound(&'a str),
 }
 
 /// Plays the multivariant playlist at this URL.
-pub async fn play(url: &str) -> Report {
-    watch([url]).await
+pub async fn play(player: Player, url: &str, look: Look<'_>) -> Report {
+    watch([OsStr::new(url)], player, look).await
 }
 
 /// Plays the multivariant playlist in a folder, served without any of Headwater's code.
-pub async fn play_folder(folder: &Path) -> Report {
-    watch([OsStr::new("--folder"), folder.as_os_str(), OsStr::new(names::MULTIVARIANT)]).await
+pub async fn play_folder(player: Player, folder: &Path, look: Look<'_>) -> Report {
+    watch([OsStr::new("--folder"), folder.as_os_str(), OsStr::new(names::MULTIVARIANT)], player, look).await
 }
 
-/// Plays as [`play`], with the subtitles of that name.
-pub async fn play_with(url: &str, captions: &str) -> Report {
-    watch([url, "--captions", captions]).await
+/// URL of a title's storyboard.
+fn storyboard(title: &Title) -> &str {
+    title.0["playback"]["storyboard"].as_str().expect("a URL")
 }
 
-async fn watch(what: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Report {
+async fn watch(what: impl IntoIterator<Item = &OsStr>, player: Player, look: Look<'_>) -> Report {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
     assert!(scripts.join("node_modules").exists(), "the browser tests need `make setup`");
     let mut command = Command::new("node");
     command.arg(scripts.join("play.mjs")).args(what).arg("--json").kill_on_drop(true);
+    command.args(["--player", if player == Player::Shaka { "shaka" } else { "hls" }]);
+    match look {
+        Look::Nothing => &mut command,
+        Look::Pictures(storyboard) => command.args(["--i-frames", "--storyboard", storyboard]),
+        Look::Captions(name) => command.args(["--captions", name]),
+        Look::Sound(name) => command.args(["--sound", name]),
+    };
     let output = command.output().await.expect("node runs; `make setup` installs what the tests need");
     let report = serde_json::from_slice(&output.stdout);
     report.unwrap_or_else(|error| panic!("no report ({error}): {}", String::from_utf8_lossy(&output.stderr)))
@@ -149,7 +247,7 @@ async fn package(clip: &Path, folder: &Path) {
         let codec = cmaf::codec_string_of_init(&init).expect("a codec string");
         let sizes: Vec<u64> = segments.iter().map(|segment| segment.bytes.len() as u64).collect();
         let rates = playlist::measure(&opened.plan, track, &sizes);
-        facts.insert(track, TrackFacts { codec, peak_bps: Some(rates.peak_bps), average_bps: Some(rates.average_bps) });
+        facts.insert(track, TrackFacts { codec, peak_bps: Some(rates.peak_bps), average_bps: Some(rates.average_bps), key_frames: None });
         fs::write(directory.join(names::INIT), init).expect("written");
         fs::write(directory.join(names::MEDIA), playlist::media(&opened.plan, track).expect("a playlist")).expect("written");
         for segment in segments {
@@ -158,106 +256,4 @@ async fn package(clip: &Path, folder: &Path) {
     }
     let multivariant = playlist::multivariant(&opened.plan, generation, &facts).expect("a playlist");
     fs::write(folder.join(names::MULTIVARIANT), multivariant).expect("written");
-}
-
-#[tokio::test]
-async fn what_is_packaged_plays_from_plain_files() {
-    let folder = tempfile::tempdir().expect("a directory");
-    package(&sample(), folder.path()).await;
-    let report = play_folder(folder.path()).await;
-    report.assert_flawless();
-    assert_eq!(report.levels.len(), 4, "720p has the rungs 720, 540, 360, 240");
-    let duration_ms = report.duration_ms.expect("a duration");
-    assert!(duration_ms.abs_diff(24_542) <= 100, "the clip has 589 pictures at 24 a second, not {duration_ms} ms");
-}
-
-#[tokio::test]
-async fn a_title_without_its_segments_is_noticed() {
-    let folder = tempfile::tempdir().expect("a directory");
-    let multivariant = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,RESOLUTION=640x360,CODECS=\"avc1.64001e\"\nnothing.m3u8\n";
-    fs::write(folder.path().join(names::MULTIVARIANT), multivariant).expect("written");
-    let report = play_folder(folder.path()).await;
-    assert!(!report.passed && report.errors.iter().any(|error| error.fatal && error.details == "levelLoadError"), "{report:#?}");
-    assert!(!report.failures.is_empty() && !report.console_errors.is_empty(), "{report:#?}");
-}
-
-#[tokio::test]
-async fn an_origin_that_is_not_there_is_noticed() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    drop(listener);
-    let report = play(&format!("http://{address}/{}", names::MULTIVARIANT)).await;
-    assert!(!report.passed && report.errors.iter().any(|error| error.fatal && error.details == "manifestLoadError"), "{report:#?}");
-}
-
-#[tokio::test]
-async fn the_shipped_sample_plays_from_the_origin() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(&data.path().join("data"), &[]).await;
-    let title = server.upload("bunny.mp4", fs::read(sample()).expect("the sample")).await;
-    let title = server.until(title.id(), Title::is_ready).await;
-    let report = play(title.hls()).await;
-    report.assert_flawless();
-    assert_eq!(report.levels.len(), 4, "720p has the rungs 720, 540, 360, 240");
-    assert!(server.stop().await.success());
-}
-
-#[tokio::test]
-async fn subtitles_are_shown_at_their_time() {
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(&data.path().join("data"), &[]).await;
-    let title = server.upload("film", clip_bytes("320x240", 10)).await;
-    let title = server.until(title.id(), Title::is_ready).await;
-    for (language, text) in [("de", "Etwas anderes"), ("pt-BR", "Olá & <i>adeus</i>")] {
-        // Over the first cut, so that it comes in two segments.
-        let file = format!("1\n00:00:01,500 --> 00:00:06,250\n{text}\n");
-        let put = request(Method::PUT, &server.api(&format!("/api/v1/titles/{}/subtitles/{language}", title.id())), &[], whole(file));
-        assert_eq!(server.send(put).await.status, StatusCode::CREATED);
-    }
-    let report = play_with(title.hls(), "Portuguese (BR)").await;
-    report.assert_flawless();
-    let expect = Caption {
-        track: "Portuguese (BR)".into(),
-        language: "pt-BR".into(),
-        start_ms: 1500,
-        end_ms: 6250,
-        text: "Olá &amp; <i>adeus</i>".into(),
-    };
-    assert_eq!(report.captions, [expect]);
-}
-
-#[tokio::test]
-async fn subtitles_of_a_source_are_shown_from_plain_files() {
-    let home = tempfile::tempdir().expect("a directory");
-    let out = home.path().join("film");
-    let film = super::subtitles::mkv("10");
-    let transcode = headwater(&["transcode", film.to_str().expect("UTF-8"), "--out", out.to_str().expect("UTF-8")]);
-    let made = output(transcode).await;
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let what = [OsStr::new("--folder"), out.as_os_str(), OsStr::new(names::MULTIVARIANT), OsStr::new("--captions"), OsStr::new("German")];
-    let report = watch(what).await;
-    report.assert_flawless();
-    let cue = &report.captions[0];
-    assert_eq!((cue.text.as_str(), cue.language.as_str()), ("One <i>&amp; only</i>", "de"));
-    assert!(cue.start_ms.abs_diff(1000) < 50 && cue.end_ms - cue.start_ms == 1500, "{cue:?}");
-}
-
-/// The picture begins 0.3 s after the sound, has holes, and is cut every five seconds; the sound is of 44.1 kHz.
-#[tokio::test]
-async fn a_copied_title_plays_from_the_origin() {
-    let inputs = ["-itsoffset", "0.3", "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=24", "-f", "lavfi", "-i", "sine=f=440:r=44100:d=25"];
-    let picture = ["-vf", "select='not(eq(n,60)+between(n,131,134))'", "-fps_mode", "vfr", "-c:v", "libx264", "-crf", "32", "-g", "125"];
-    let clip = clip("mp4", &[inputs.as_slice(), &picture, &["-bf", "3", "-c:a", "aac", "-ac", "2"]].concat());
-    let data = tempfile::tempdir().expect("a directory");
-    let server = Server::start(&data.path().join("data"), &[]).await;
-    let title = server.upload("copied.mp4", fs::read(clip).expect("the clip")).await;
-    let title = server.until(title.id(), Title::is_ready).await;
-    let methods: Vec<&serde_json::Value> = ["renditions", "audio_renditions"]
-        .iter()
-        .flat_map(|list| title.0[*list].as_array().expect("a list"))
-        .map(|each| &each["method"])
-        .collect();
-    assert_eq!(methods, ["copy", "encode", "copy"]);
-    play(title.hls()).await.assert_flawless();
-    assert!(server.stop().await.success());
 }

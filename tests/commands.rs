@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use super::player::{Presentation, good, join, media, media_uris, multivariant};
+use super::player::{Presentation, good, i_frame_uris, join, media, media_uris, multivariant};
 use super::server::{Server, Title, clip, eventually, files, headwater, output, turn};
 
 /// How a command ended, and what it said.
@@ -192,7 +192,11 @@ async fn a_transcoded_directory_is_what_the_server_serves() {
         }
         directory.insert(name.clone(), read(&name));
     }
-    assert_eq!(directory.len(), files(&out).len(), "there is nothing else: {:?}", files(&out));
+    for name in i_frame_uris(&multivariant(&directory["main.m3u8"])) {
+        directory.insert(name.clone(), read(&name));
+    }
+    let stills = ["poster.jpg", "sprite-0.jpg", "storyboard.vtt"];
+    assert_eq!(directory.len() + stills.len(), files(&out).len(), "there is nothing else: {:?}", files(&out));
 
     let server = Server::start(&home.path().join("data"), &[]).await;
     let title = server.upload("film", std::fs::read(&file).expect("read")).await;
@@ -206,6 +210,10 @@ async fn a_transcoded_directory_is_what_the_server_serves() {
     assert!(directory.keys().eq(served.keys()), "{:?}", directory.keys());
     for (name, answer) in served {
         assert_eq!(answer.body, directory[&name], "{name}");
+    }
+    for name in stills {
+        let url = join(title.0["playback"]["poster"].as_str().expect("a URL"), name);
+        assert_eq!(good(&server, &url).await.body, read(&format!("1/{name}")), "{name}");
     }
 }
 

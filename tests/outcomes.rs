@@ -17,6 +17,7 @@ fn impatient(program: impl Into<PathBuf>) -> Settings {
     Settings {
         program: program.into(),
         stall: Duration::from_millis(400),
+        encoder_threads: false,
         survey_deadline: Duration::from_millis(1200),
         ..worker_settings()
     }

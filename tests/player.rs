@@ -33,7 +33,10 @@ impl Track {
 /// A title's playlists.
 pub struct Presentation {
     pub url: String,
+    /// Without its I-frame variants.
     pub multivariant: MasterPlaylist,
+    /// URLs of the I-frame playlists.
+    pub i_frames: Vec<String>,
     /// Every media playlist, those of the variants first.
     pub tracks: Vec<Track>,
 }
@@ -42,14 +45,16 @@ impl Presentation {
     /// Fetches all playlists of a title.
     pub async fn of(server: &Server, title: &Title) -> Self {
         let url = title.hls().to_owned();
-        let multivariant = multivariant(&good(server, &url).await.body);
+        let mut multivariant = multivariant(&good(server, &url).await.body);
+        let i_frames = i_frame_uris(&multivariant).iter().map(|uri| join(&url, uri)).collect();
+        multivariant.variants.retain(|variant| !variant.is_i_frame);
         let mut tracks = Vec::new();
         for uri in media_uris(&multivariant) {
             let url = join(&url, &uri);
             let playlist = media(&good(server, &url).await.body);
             tracks.push(Track { url, playlist });
         }
-        Self { url, multivariant, tracks }
+        Self { url, multivariant, i_frames, tracks }
     }
 
     /// Every URL of it: playlists, init segments, segments.
@@ -60,6 +65,7 @@ impl Presentation {
             urls.extend(track.init());
             urls.extend(track.segments());
         }
+        urls.extend(self.i_frames.iter().cloned());
         urls
     }
 
@@ -100,8 +106,13 @@ pub fn media(text: &[u8]) -> MediaPlaylist {
 
 /// URIs of all media playlists that a multivariant playlist names, those of the variants first.
 pub fn media_uris(multivariant: &MasterPlaylist) -> Vec<String> {
-    let variants = multivariant.variants.iter().map(|variant| variant.uri.clone());
+    let variants = multivariant.variants.iter().filter(|variant| !variant.is_i_frame).map(|variant| variant.uri.clone());
     variants.chain(multivariant.alternatives.iter().filter_map(|alternative| alternative.uri.clone())).collect()
+}
+
+/// URIs of the I-frame playlists that a multivariant playlist names.
+pub fn i_frame_uris(multivariant: &MasterPlaylist) -> Vec<String> {
+    multivariant.variants.iter().filter(|variant| variant.is_i_frame).map(|variant| variant.uri.clone()).collect()
 }
 
 /// A relative reference below the directory of `base`.

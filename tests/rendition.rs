@@ -121,7 +121,25 @@ impl Rendition {
         packets
     }
 
-    /// The picture in every slot of the grid in grey, shrunk to [`SIDE`] by [`SIDE`].
+    /// Leaves the rendition as a file.
+    pub fn copy_to(&self, path: &std::path::Path) {
+        std::fs::copy(self.file.path(), path).expect("copied");
+    }
+
+    /// The first picture as it is stored, in planes one after the other.
+    pub fn first_picture(&self) -> Vec<u8> {
+        self.decode(&["-frames:v", "1", "-f", "rawvideo"])
+    }
+
+    /// What `ffprobe` says of the stream and its first picture: one `key=value` a line.
+    pub fn described(&self) -> String {
+        let asked = ["-v", "error", "-show_streams", "-show_frames", "-read_intervals", "%+#1"];
+        let out = Command::new("ffprobe").args(asked).arg(self.file.path()).output().expect("ffprobe");
+        assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).expect("text")
+    }
+
+    /// Every picture in grey, shrunk to [`SIDE`] by [`SIDE`].
     pub fn pictures(&self) -> Vec<Vec<u8>> {
         let bytes = self.decode(&["-fps_mode", "passthrough", "-vf", SHRINK, "-f", "rawvideo"]);
         let mut packets = self.packets();
@@ -137,12 +155,27 @@ impl Rendition {
         self.pictures().iter().map(mean).collect()
     }
 
-    /// Every sample of the left channel.
+    /// Every sample of the first channel, which is the left one.
     pub fn sound(&self) -> Vec<f32> {
-        let bytes = self.decode(&["-ac", "2", "-f", "f32le"]);
-        assert_eq!(bytes.len() % 8, 0);
-        let samples = bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-        samples.step_by(2).collect()
+        self.channels().swap_remove(0)
+    }
+
+    /// Every sample of every channel: of stereo left and right; of 5.1 left, right, centre, low frequency, and the surrounds.
+    pub fn channels(&self) -> Vec<Vec<f32>> {
+        let count = self.channel_count();
+        let bytes = self.decode(&["-f", "f32le"]);
+        assert_eq!(bytes.len() % (4 * count), 0);
+        let mut channels = vec![Vec::with_capacity(bytes.len() / 4 / count); count];
+        for (index, bytes) in bytes.chunks_exact(4).enumerate() {
+            channels[index % count].push(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        }
+        channels
+    }
+
+    fn channel_count(&self) -> usize {
+        let asked = ["-v", "error", "-show_entries", "stream=channels", "-of", "csv=p=0"];
+        let out = Command::new("ffprobe").args(asked).arg(self.file.path()).output().expect("ffprobe");
+        String::from_utf8(out.stdout).expect("text").trim().parse().expect("a number of channels")
     }
 
     fn decode(&self, output: &[&str]) -> Vec<u8> {

@@ -25,8 +25,11 @@ const WORKER: &str = env!("CARGO_BIN_EXE_headwater-worker");
 
 #[test]
 fn nothing_is_let_through() {
-    let probe = Command::new(WORKER).arg("--probe-sandbox").output().expect("the worker");
-    assert!(probe.status.success(), "{}", String::from_utf8_lossy(&probe.stderr));
+    // With threads for encoders these are all that there is more.
+    for more in [&[][..], &["--encoder-threads"]] {
+        let probe = Command::new(WORKER).arg("--probe-sandbox").args(more).output().expect("the worker");
+        assert!(probe.status.success(), "{more:?}: {}", String::from_utf8_lossy(&probe.stderr));
+    }
     assert!(!Path::new("/tmp/headwater-worker-escape").exists());
 }
 

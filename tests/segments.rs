@@ -6,7 +6,7 @@ use headwater::title::{PlanPolicy, SegmentNumber, TrackId};
 use headwater::worker::protocol::MadeSegment;
 
 use crate::clips::{clip, file};
-use crate::harness::{Opened, quick_policy};
+use crate::harness::{Opened, hdr_policy, quick_policy};
 use crate::rendition::Rendition;
 
 const PICTURE: &str = "testsrc2=s=320x180:r=25:d=8";
@@ -60,6 +60,10 @@ fn told(segment: &MadeSegment) -> String {
 
 fn of_pictures(made: &[MadeSegment]) -> impl Iterator<Item = &MadeSegment> {
     made.iter().filter(|segment| segment.track == TrackId::video(0))
+}
+
+fn of_track(made: &[MadeSegment], index: u8) -> impl Iterator<Item = &MadeSegment> {
+    made.iter().filter(move |segment| segment.track == TrackId::video(index))
 }
 
 fn none_concealed(made: &[MadeSegment]) {
@@ -165,6 +169,17 @@ async fn a_broadcast_that_changes_its_size_and_sound() {
     let made = check(&file("ts", &joined), &quick_policy()).await;
     let concealed: u64 = of_pictures(&made).map(|segment| segment.concealed).sum();
     assert!(concealed <= 2, "{concealed} pictures concealed");
+}
+
+/// Two encoders side by side, one of them with a thread of its own.
+#[tokio::test]
+async fn high_dynamic_range_beside_standard() {
+    let metadata = "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):max-cll=1000,400:log-level=none";
+    let codecs = ["-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast", "-x265-params", metadata];
+    let colours = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc", "-c:a", "aac", "-shortest"];
+    let made = check(&made_with("mp4", &[&codecs[..], &colours].concat()), &hdr_policy()).await;
+    none_concealed(&made);
+    assert_eq!(of_track(&made, 1).count(), of_pictures(&made).count());
 }
 
 #[tokio::test]

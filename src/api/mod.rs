@@ -103,10 +103,10 @@ struct Inner {
     addresses: Addresses,
     catalogue: Catalogue,
     backend: Arc<dyn Backend>,
-    // The flag is whether the rates are measured, the one thing of a plan that changes.
-    planned: Cache<(TitleId, Generation, bool), Arc<Planned>>,
     subtitle_bodies: Semaphore,
     subtitles_bytes_max: u64,
+    // The flags are whether rates and loudness are measured, the things of a plan that change.
+    planned: Cache<(TitleId, Generation, bool, bool), Arc<Planned>>,
     events: events::Streams,
     document: Bytes,
 }
@@ -138,7 +138,7 @@ impl Api {
         if !matches!(record.state, Processing | Ready) {
             return Ok(None);
         }
-        let key = (record.id, record.generation, record.state == Ready);
+        let key = (record.id, record.generation, record.state == Ready, record.has_loudness);
         let load = async {
             let plan = self.catalogue.plan(record.id, record.generation).await?;
             Ok::<_, catalogue::Error>(Arc::new(Planned::new(&plan)))

@@ -99,7 +99,10 @@ mod tests {
             problem: None,
             remarks: vec![],
             segments_done: revision as u64,
+            has_loudness: false,
             segments_total: 100,
+            has_poster: false,
+            has_storyboard: false,
         }
     }
 

@@ -1,10 +1,12 @@
 //! The upload as clients see it: what was received, and what the survey found in it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::catalogue::SourceRecord;
-use crate::title::{AudioFacts, FieldOrder, SourceFacts, SubtitleFacts, SubtitleForm, VideoFacts};
+use crate::title::{AudioFacts, FieldOrder, Loudness, SourceFacts, SubtitleFacts, SubtitleForm, VideoFacts};
 
 /// The upload.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -75,6 +77,27 @@ pub struct SourceAudio {
     /// Its title as tagged.
     #[schema(required)]
     label: Option<String>,
+    /// The channel layout, such as `5.1(side)`, where it is known.
+    #[schema(required)]
+    layout: Option<String>,
+    /// How loud it is, once it was measured.
+    #[schema(required)]
+    loudness: Option<SourceLoudness>,
+}
+
+/// How loud an audio stream of the upload is (EBU R 128).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SourceLoudness {
+    /// Integrated loudness in LUFS; absent for silence. A single channel counts as it is played, from both sides.
+    #[schema(required, example = -23.0)]
+    integrated_lufs: Option<f64>,
+    /// Loudness range in LU.
+    range_lu: f64,
+    /// The highest true peak in dBTP; absent when all samples are zero.
+    #[schema(required, example = -1.0)]
+    true_peak_dbtp: Option<f64>,
+    /// Whether there is nothing to hear from start to end.
+    silent: bool,
 }
 
 /// A subtitle stream of the upload.
@@ -130,11 +153,12 @@ impl Source {
 
 impl SourceStreams {
     /// Takes out of the survey what a title shows of it; `video_stream` is the one that is shown.
-    pub(super) fn new(facts: &SourceFacts, video_stream: Option<u32>) -> Self {
+    pub(super) fn new(facts: &SourceFacts, video_stream: Option<u32>, loudness: Option<&BTreeMap<u32, Loudness>>) -> Self {
+        let loudness = |stream: u32| loudness.and_then(|loudness| loudness.get(&stream));
         Self {
             container: facts.container.clone(),
             video: video_stream.and_then(|stream| facts.video(stream)).map(SourceVideo::new),
-            audio: facts.audios().map(SourceAudio::new).collect(),
+            audio: facts.audios().map(|audio| SourceAudio::new(audio, loudness(audio.stream))).collect(),
             subtitles: facts.subtitles().map(SourceSubtitle::new).collect(),
         }
     }
@@ -164,7 +188,7 @@ impl SourceVideo {
 }
 
 impl SourceAudio {
-    fn new(facts: &AudioFacts) -> Self {
+    fn new(facts: &AudioFacts, loudness: Option<&Loudness>) -> Self {
         Self {
             stream: facts.stream,
             codec: facts.codec.clone(),
@@ -173,6 +197,20 @@ impl SourceAudio {
             channels: facts.channels,
             language: facts.language.clone(),
             label: facts.label.clone(),
+            layout: facts.layout.clone(),
+            loudness: loudness.map(SourceLoudness::new),
+        }
+    }
+}
+
+impl SourceLoudness {
+    fn new(loudness: &Loudness) -> Self {
+        let shown = |hundredths: i32| f64::from(hundredths) / 100.0;
+        Self {
+            integrated_lufs: loudness.integrated_hundredths_lufs.map(shown),
+            range_lu: shown(loudness.range_hundredths_lu),
+            true_peak_dbtp: loudness.true_peak_hundredths_dbtp.map(shown),
+            silent: loudness.silent,
         }
     }
 }

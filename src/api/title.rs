@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, Problem, Remark, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
+use crate::title::{AudioMethod, AudioTier, Problem, Remark, Still, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,6 +44,9 @@ pub struct Title {
     audio_renditions: Vec<AudioRendition>,
     /// Subtitles and captions, the default ones first; empty before it is planned.
     subtitles: Vec<Subtitles>,
+    /// The gain that brings its sound to the target loudness, in decibels, once it is planned.
+    #[schema(required)]
+    gain_db: Option<f64>,
     /// What was found in the source, and what was done about it.
     report: Vec<Remark>,
     /// Why it failed.
@@ -72,10 +75,11 @@ pub struct Playback {
     /// The multivariant playlist: the one stable URL of the title. Absent when it failed.
     #[schema(required, format = "uri")]
     hls: Option<String>,
-    /// A still picture.
+    /// A still picture, a JPEG; absent until it is made, and where there is nothing to show.
     #[schema(required, format = "uri")]
     poster: Option<String>,
-    /// Small pictures along the time.
+    /// Small pictures along the time: WebVTT whose cues name parts of JPEG sheets (`sprite-0.jpg#xywh=160,90,160,90`); absent
+    /// until they are made, and where there is nothing to show.
     #[schema(required, format = "uri")]
     storyboard: Option<String>,
 }
@@ -120,6 +124,12 @@ pub struct AudioRendition {
     /// The language (BCP 47).
     #[schema(required)]
     language: Option<String>,
+    /// Which of the renditions of its sound it is.
+    tier: AudioTier,
+    /// Whether it plays when nobody chose.
+    default: bool,
+    /// Whether it describes the picture for those who do not see it.
+    described: bool,
     /// Channels.
     channels: u8,
     /// The codec (RFC 6381).
@@ -191,13 +201,14 @@ impl Title {
             progress: TitleProgress::new(record, live),
             playback: Playback {
                 hls: (record.state != TitleState::Failed).then(|| format!("{base}{}", multivariant_path(record.id))),
-                poster: None,
-                storyboard: None,
+                poster: record.has_poster.then(|| format!("{base}{}", still_path(record, Still::Poster))),
+                storyboard: record.has_storyboard.then(|| format!("{base}{}", still_path(record, Still::Storyboard))),
             },
             source,
             renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
             audio_renditions: planned.map(|planned| planned.audio_renditions.clone()).unwrap_or_default(),
             subtitles: planned.map(|planned| planned.subtitles.clone()).unwrap_or_default(),
+            gain_db: planned.map(|planned| f64::from(planned.gain_hundredths_db) / 100.0),
             report: record.remarks.clone(),
             problem: record.problem.clone(),
         }
@@ -231,6 +242,7 @@ pub(super) struct Planned {
     renditions: Vec<Rendition>,
     audio_renditions: Vec<AudioRendition>,
     subtitles: Vec<Subtitles>,
+    gain_hundredths_db: i32,
 }
 
 impl Planned {
@@ -262,6 +274,9 @@ impl Planned {
             AudioRendition {
                 name: audio.name.clone(),
                 language: audio.language.clone(),
+                tier: audio.tier,
+                default: audio.default,
+                described: audio.described,
                 channels: audio.channels,
                 codec: codec(track),
                 bandwidth,
@@ -271,10 +286,11 @@ impl Planned {
         });
         Self {
             duration_ms: plan.timeline.duration_ms(),
-            streams: SourceStreams::new(&record.facts, plan.video_stream),
+            streams: SourceStreams::new(&record.facts, plan.video_stream, record.loudness.as_ref()),
             renditions: video.collect(),
             audio_renditions: audio.collect(),
             subtitles: plan.text.iter().map(Subtitles::new).collect(),
+            gain_hundredths_db: plan.gain_hundredths_db,
         }
     }
 }
@@ -284,6 +300,11 @@ fn multivariant_path(id: TitleId) -> String {
     format!("/t/{id}/main.m3u8")
 }
 
+/// Path of a still of a title's generation at the public listener.
+fn still_path(record: &TitleRecord, still: Still) -> String {
+    format!("/t/{}/{}/{still}", record.id, record.ledger)
+}
+
 fn rfc_3339(unix_ms: i64) -> String {
     // Times are ours and lie within the range; the epoch stands for one that does not.
     Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
@@ -291,6 +312,8 @@ fn rfc_3339(unix_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::catalogue::{SourceRecord, sample};
     use crate::title::{ContentHash, Generation, ProblemCode};
@@ -310,6 +333,9 @@ mod tests {
             remarks: vec![],
             segments_done: 3,
             segments_total: 9,
+            has_loudness: false,
+            has_poster: state == TitleState::Ready,
+            has_storyboard: state == TitleState::Ready,
         }
     }
 
@@ -328,6 +354,7 @@ mod tests {
             plan: sample::plan(),
             tracks,
             finished_at_ms: None,
+            loudness: measured.then(|| BTreeMap::from([(1, sample::loudness())])),
         })
     }
 
@@ -348,7 +375,13 @@ mod tests {
         assert_eq!(title["progress"], serde_json::json!({"fraction": 0.5, "segments_done": 4, "segments_total": 9, "eta_ms": 1200}));
         assert_eq!(title["playback"]["hls"], format!("http://h:1/t/{id}/main.m3u8"));
         assert!(title["playback"]["poster"].is_null());
+        let ready = json(&Title::new(&record(TitleState::Ready), Some(&planned(true)), None, "http://h:1"));
+        assert_eq!(ready["playback"]["poster"], format!("http://h:1/t/{id}/1/poster.jpg"));
+        assert_eq!(ready["playback"]["storyboard"], format!("http://h:1/t/{id}/1/storyboard.vtt"));
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
+        assert!(title["source"]["audio"][0]["loudness"].is_null());
+        assert_eq!(title["audio_renditions"][0]["tier"], "stereo");
+        assert_eq!(title["gain_db"], 0.0);
         assert_eq!(title["renditions"][0]["bandwidth"], 3_000_000);
         assert!(title["renditions"][0]["average_bandwidth"].is_null());
         assert_eq!(title["renditions"][1]["name"], "540p");
@@ -366,6 +399,8 @@ mod tests {
             assert_eq!(title["progress"]["eta_ms"], eta_ms);
             assert_eq!(title["renditions"][0]["bandwidth"], 2_000_000);
             assert_eq!(title["renditions"][0]["average_bandwidth"], 1_500_000);
+            let loudness = serde_json::json!({"integrated_lufs": -23.05, "range_lu": 6.5, "true_peak_dbtp": -3.2, "silent": false});
+            assert_eq!(title["source"]["audio"][0]["loudness"], loudness);
         }
     }
 

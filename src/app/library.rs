@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
 use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
-use crate::playlist::{self, TrackFacts};
+use crate::playlist::{self, Rates, TrackFacts};
 use crate::schedule::{self, Scheduler};
 use crate::store::{self, Key, Store};
 use crate::text;
-use crate::title::{ContentHash, Generation, Plan, SegmentNumber, TitleId, TitleState, TrackId, TrackKind};
+use crate::title::{ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TitleState, TrackId, TrackKind};
 
 /// Plans kept in memory; one of a long film takes some tens of kilobytes.
 const PLANS_MAX: u64 = 512;
@@ -151,6 +151,33 @@ impl Library for Shelf {
         Ok(Document { bytes: Bytes::from(text), changed_at_ms: planned.planned_at_ms })
     }
 
+    async fn i_frame_playlist(&self, title: TitleId, generation: Generation, track: TrackId) -> Result<Document, Miss> {
+        let planned = self.planned(title, generation).await?;
+        if planned.ledger != generation {
+            return Err(Miss::Unknown);
+        }
+        let count = planned.plan.timeline.segment_count();
+        let rows = self.catalogue.ledger_from(title, generation, track, SegmentNumber(0), count).await.map_err(missing_row)?;
+        let key_frames: Vec<KeyFrameSpan> = rows.iter().filter_map(|row| row.key_frame).collect();
+        match playlist::i_frames(&planned.plan, track, &key_frames) {
+            Ok(text) => Ok(Document { bytes: Bytes::from(text), changed_at_ms: planned.planned_at_ms }),
+            // Nothing names it before all segments are made.
+            Err(playlist::Error::NoSuchTrack(_) | playlist::Error::KeyFrames(_)) => Err(Miss::Unknown),
+            Err(error) => Err(unrenderable(error)),
+        }
+    }
+
+    async fn still(&self, title: TitleId, generation: Generation, still: Still) -> Result<Document, Miss> {
+        let planned = self.planned(title, generation).await?;
+        let row = self.catalogue.still(title, generation, still).await.map_err(missing_row)?;
+        let bytes = self.store.get(Key::Object(title, row.hash)).await.map_err(missing_object)?;
+        if ContentHash::of(&bytes) != row.hash {
+            tracing::error!(%title, %still, "a stored still is damaged");
+            return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
+        }
+        Ok(Document { bytes, changed_at_ms: planned.planned_at_ms })
+    }
+
     async fn init(&self, title: TitleId, generation: Generation, track: TrackId, _deadline: Instant) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
         let hash = *planned.inits.get(&track).filter(|_| planned.ledger == generation).ok_or(Miss::Unknown)?;
@@ -207,6 +234,10 @@ pub fn facts(record: &PlanRecord) -> BTreeMap<TrackId, TrackFacts> {
             codec: track.codec.clone(),
             peak_bps: track.rates.map(|rates| rates.peak_bps),
             average_bps: track.rates.map(|rates| rates.average_bps),
+            key_frames: track
+                .rates
+                .and_then(|rates| rates.key_frames)
+                .map(|rates| Rates { peak_bps: rates.peak_bps, average_bps: rates.average_bps }),
         };
         (track.track, facts)
     });

@@ -106,6 +106,8 @@ fn schedule_settings(config: &Config) -> anyhow::Result<schedule::Settings> {
         worker: worker::Settings {
             program: worker_program(config.worker.path.as_ref())?,
             memory_max_bytes: config.worker.memory_max_bytes,
+            // x265 cannot do without a thread of its own.
+            encoder_threads: config.plan.hdr,
             stall: config.worker.stall,
             survey_deadline: config.worker.survey_deadline,
         },

@@ -19,7 +19,7 @@ use crate::playlist::{self, names};
 use crate::schedule::Scheduler;
 use crate::store::{Key, Store};
 use crate::text::Document;
-use crate::title::{TitleId, TitleState};
+use crate::title::{KeyFrameSpan, TitleId, TitleState};
 
 /// Where the work is done inside the output directory; gone at the end.
 const WORKING: &str = ".headwater-working";
@@ -161,7 +161,18 @@ async fn write(catalogue: &Catalogue, store: &Store, title: &TitleRecord, out: &
         std::fs::write(directory.join(names::INIT), store.get(Key::Object(id, track.init_hash)).await?)?;
         std::fs::write(directory.join(names::MEDIA), playlist::media(&record.plan, track.track)?)?;
     }
-    for row in catalogue.ledger(id, generation).await? {
+    let ledger = catalogue.ledger(id, generation).await?;
+    for track in record.tracks.iter().filter(|track| track.rates.is_some_and(|rates| rates.key_frames.is_some())) {
+        let rows = ledger.iter().filter(|row| row.track == track.track);
+        let key_frames: Vec<KeyFrameSpan> = rows.filter_map(|row| row.key_frame).collect();
+        let text = playlist::i_frames(&record.plan, track.track, &key_frames)?;
+        std::fs::write(out.join(names::track_directory(generation, track.track)).join(names::I_FRAMES), text)?;
+    }
+    for still in catalogue.stills(id, generation).await? {
+        let path = out.join(names::still(generation, still.still));
+        std::fs::write(path, store.get(Key::Object(id, still.hash)).await?)?;
+    }
+    for row in ledger {
         let name = names::segment(row.number);
         let path = out.join(names::track_directory(generation, row.track)).join(name);
         std::fs::write(path, store.get(Key::Object(id, row.hash)).await?)?;

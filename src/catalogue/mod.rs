@@ -13,6 +13,7 @@ mod record;
 mod rows;
 #[cfg(test)]
 pub(crate) mod sample;
+mod stills;
 #[cfg(test)]
 mod suite;
 mod text;
@@ -28,7 +29,10 @@ use tokio::sync::watch;
 
 pub use contradiction::Contradiction;
 pub use error::{Error, Result};
-pub use record::{Change, Cursor, InvalidCursor, Page, PlanRecord, SegmentRecord, SourceRecord, TitleRecord, TrackRates, TrackRecord};
+pub use record::{
+    Change, Cursor, InvalidCursor, KeyFrameRates, Page, PlanRecord, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates,
+    TrackRecord,
+};
 
 /// Connections that read; each is a thread.
 const READERS_MAX: u32 = 4;

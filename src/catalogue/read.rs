@@ -110,6 +110,7 @@ impl Catalogue {
             tracks: tracks(&mut snapshot, id, ledger).await?,
             plan,
             finished_at_ms: row.try_get("finished_at_ms")?,
+            loudness: row.try_get::<Option<&str>, _>("loudness")?.map(|text| rows::from_json("a loudness", text)).transpose()?,
         })
     }
 

@@ -1,8 +1,12 @@
 //! What the catalogue keeps of a title, as it is handed out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::title::{CodecHeader, ContentHash, Generation, Plan, Problem, Remark, SegmentNumber, SourceFacts, TitleId, TitleState, TrackId};
+use crate::title::{
+    CodecHeader, ContentHash, Generation, KeyFrameSpan, Loudness, Plan, Problem, Remark, SegmentNumber, SourceFacts, Still, TitleId,
+    TitleState, TrackId,
+};
 
 /// The source as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,12 @@ pub struct TitleRecord {
     pub segments_done: u64,
     /// Segments of the plan, all tracks together; 0 before it is planned.
     pub segments_total: u64,
+    /// Whether the loudness of its generation was measured.
+    pub has_loudness: bool,
+    /// Whether it has a poster.
+    pub has_poster: bool,
+    /// Whether it has a storyboard.
+    pub has_storyboard: bool,
 }
 
 /// One track of a planned title.
@@ -68,6 +78,17 @@ pub struct TrackRates {
     pub peak_bps: u64,
     /// Rate over the whole track in bits a second.
     pub average_bps: u64,
+    /// Those of its key frames alone; absent for sound, and where a segment's key frame is not known.
+    pub key_frames: Option<KeyFrameRates>,
+}
+
+/// Measured bit rates of a track's I-frame playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFrameRates {
+    /// Highest rate in bits a second.
+    pub peak_bps: u64,
+    /// Rate over the whole track in bits a second.
+    pub average_bps: u64,
 }
 
 /// A generation of a title: what was found, what was planned, and the tracks.
@@ -87,6 +108,8 @@ pub struct PlanRecord {
     pub tracks: Vec<TrackRecord>,
     /// When its last segment was made, in Unix milliseconds.
     pub finished_at_ms: Option<i64>,
+    /// How loud the audio streams of the source are, by index; absent before they were measured.
+    pub loudness: Option<BTreeMap<u32, Loudness>>,
 }
 
 /// A row of the ledger: a segment that is durable in the store.
@@ -110,6 +133,19 @@ pub struct SegmentRecord {
     pub concealed: u64,
     /// Frames or samples of the source that were left out.
     pub dropped: u64,
+    /// Where its key frame lies; absent for sound, and in rows that an earlier version wrote.
+    pub key_frame: Option<KeyFrameSpan>,
+}
+
+/// A still that is durable in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillRecord {
+    /// Which one.
+    pub still: Still,
+    /// The object that holds it.
+    pub hash: ContentHash,
+    /// Its length in bytes.
+    pub bytes: u64,
 }
 
 /// What happened to a title after some revision.

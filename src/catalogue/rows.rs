@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Error, Result, SegmentRecord, SourceRecord, TitleRecord, TrackRates, TrackRecord};
-use crate::title::{ContentHash, Generation, SegmentNumber, TitleId, TitleState, TrackId};
+use super::{Error, KeyFrameRates, Result, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates, TrackRecord};
+use crate::title::{ContentHash, Generation, KeyFrameSpan, SegmentNumber, Still, TitleId, TitleState, TrackId};
 
 pub(super) fn title(row: &SqliteRow) -> Result<TitleRecord> {
     let bytes: Option<i64> = row.try_get("source_bytes")?;
@@ -29,6 +29,9 @@ pub(super) fn title(row: &SqliteRow) -> Result<TitleRecord> {
         remarks: from_json("remarks", row.try_get("remarks")?)?,
         segments_done: number(row, "segments_done")?,
         segments_total: number(row, "segments_total")?,
+        has_loudness: row.try_get("has_loudness")?,
+        has_poster: row.try_get("has_poster")?,
+        has_storyboard: row.try_get("has_storyboard")?,
     })
 }
 
@@ -36,7 +39,11 @@ pub(super) fn track(row: &SqliteRow) -> Result<TrackRecord> {
     let peak: Option<i64> = row.try_get("peak_bps")?;
     let average: Option<i64> = row.try_get("average_bps")?;
     let rates = match (peak, average) {
-        (Some(peak), Some(average)) => Some(TrackRates { peak_bps: unsigned(peak)?, average_bps: unsigned(average)? }),
+        (Some(peak), Some(average)) => {
+            let key_frames = pair(row, "key_frames_peak_bps", "key_frames_average_bps")?;
+            let key_frames = key_frames.map(|(peak_bps, average_bps)| KeyFrameRates { peak_bps, average_bps });
+            Some(TrackRates { peak_bps: unsigned(peak)?, average_bps: unsigned(average)?, key_frames })
+        }
         _ => None,
     };
     Ok(TrackRecord {
@@ -61,6 +68,17 @@ pub(super) fn segment(row: &SqliteRow) -> Result<SegmentRecord> {
         starts_with_key_frame: row.try_get("starts_with_key_frame")?,
         concealed: number(row, "concealed")?,
         dropped: number(row, "dropped")?,
+        key_frame: pair(row, "key_frame_offset", "key_frame_bytes")?
+            .map(|(offset_bytes, length_bytes)| KeyFrameSpan { offset_bytes, length_bytes }),
+    })
+}
+
+pub(super) fn still(row: &SqliteRow) -> Result<StillRecord> {
+    let name: &str = row.try_get("still")?;
+    Ok(StillRecord {
+        still: Still::parse(name).ok_or_else(|| Error::corrupt("a still's name", name))?,
+        hash: content_hash(row.try_get("hash")?)?,
+        bytes: number(row, "bytes")?,
     })
 }
 
@@ -80,6 +98,12 @@ pub(super) fn generation(value: i64) -> Result<Generation> {
 
 pub(super) fn number(row: &SqliteRow, column: &str) -> Result<u64> {
     unsigned(row.try_get(column)?)
+}
+
+/// Two numbers that are there together or not at all.
+fn pair(row: &SqliteRow, first: &str, second: &str) -> Result<Option<(u64, u64)>> {
+    let (first, second): (Option<i64>, Option<i64>) = (row.try_get(first)?, row.try_get(second)?);
+    first.zip(second).map(|(first, second)| Ok((unsigned(first)?, unsigned(second)?))).transpose()
 }
 
 /// The database's integers are signed; nothing that is counted reaches their end.

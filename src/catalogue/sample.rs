@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::{SegmentRecord, TrackRates, TrackRecord};
+use super::{KeyFrameRates, SegmentRecord, StillRecord, TrackRates, TrackRecord};
 use crate::title::{
-    AudioAnchor, CodecHeader, ContentHash, Plan, Ratio, SegmentNumber, SourceFacts, StreamFacts, TitleId, TrackId, TrackKind, sample,
+    AudioAnchor, CodecHeader, ContentHash, KeyFrameSpan, Loudness, Plan, Ratio, SegmentNumber, SourceFacts, Still, StreamFacts, TitleId,
+    TrackId, TrackKind, sample,
 };
 
 /// A title's identifier; a larger `age` is a younger title.
@@ -16,7 +17,7 @@ pub(crate) fn title_id(age: u64) -> TitleId {
 pub(crate) fn facts() -> SourceFacts {
     let mut audio = sample::audio_facts(-1024, 576_000);
     audio.profile = Some("LC".into());
-    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024 }];
+    audio.anchors = vec![AudioAnchor { pts: i64::MIN, position: Some(48), sample: -1024, retuned: Some((7, i64::MAX)) }];
     SourceFacts { bytes: 6, declared_duration_ms: Some(-1), ..sample::facts(vec![StreamFacts::Audio(audio)]) }
 }
 
@@ -68,7 +69,22 @@ pub(crate) fn segment(track: TrackId, number: u32) -> SegmentRecord {
         starts_with_key_frame: true,
         concealed: u64::from(number),
         dropped: 1,
+        key_frame: (track.kind == TrackKind::Video).then_some(KeyFrameSpan { offset_bytes: 4, length_bytes: 3 + u64::from(number) }),
     }
+}
+
+/// The bytes of a still; every one is different.
+pub(crate) fn still_bytes(still: Still) -> Bytes {
+    Bytes::from(format!("the still {still}"))
+}
+
+/// A poster and a storyboard of one sheet.
+pub(crate) fn stills() -> Vec<StillRecord> {
+    let record = |still: Still| {
+        let bytes = still_bytes(still);
+        StillRecord { still, hash: ContentHash::of(&bytes), bytes: bytes.len() as u64 }
+    };
+    [Still::Poster, Still::Sprite(0), Still::Storyboard].map(record).to_vec()
 }
 
 /// All ledger rows of the plan, in its order.
@@ -78,5 +94,22 @@ pub(crate) fn segments() -> Vec<SegmentRecord> {
 
 /// Rates of every track.
 pub(crate) fn rates() -> Vec<(TrackId, TrackRates)> {
-    plan().tracks().map(|track| (track, TrackRates { peak_bps: 2_000_000, average_bps: 1_500_000 })).collect()
+    let key_frames = KeyFrameRates { peak_bps: 200_000, average_bps: 150_000 };
+    let rates = |track: TrackId| TrackRates {
+        peak_bps: 2_000_000,
+        average_bps: 1_500_000,
+        key_frames: (track.kind == TrackKind::Video).then_some(key_frames),
+    };
+    plan().tracks().map(|track| (track, rates(track))).collect()
+}
+
+/// How loud its sound is.
+pub(crate) fn loudness() -> Loudness {
+    Loudness {
+        integrated_hundredths_lufs: Some(-2305),
+        range_hundredths_lu: 650,
+        true_peak_hundredths_dbtp: Some(-320),
+        mix_true_peak_hundredths_dbtp: None,
+        silent: false,
+    }
 }

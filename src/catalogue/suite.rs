@@ -1,12 +1,13 @@
 //! What any catalogue must do: functions over an empty one, and the tests that run them on SQLite in a file.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::sample::{facts, plan, rates, segment, segments, title_id, tracks};
+use super::sample::{facts, loudness, plan, rates, segment, segments, stills, title_id, tracks};
 use super::{Catalogue, Change, Contradiction, Cursor, Error, SegmentRecord, SourceRecord, TitleRecord};
-use crate::title::{ContentHash, Generation, Problem, ProblemCode, Remark, RemarkCode, SegmentNumber, TitleId, TitleState, TrackId};
+use crate::title::{ContentHash, Generation, Problem, ProblemCode, Remark, RemarkCode, SegmentNumber, Still, TitleId, TitleState, TrackId};
 
 const FIRST: Generation = Generation::FIRST;
 
@@ -65,8 +66,46 @@ async fn a_title_goes_all_the_way(catalogue: &Catalogue) {
     assert_eq!((title.state, title.segments_done, title.remarks), (TitleState::Ready, 9, vec![remark("one"), remark("two")]));
     let record = catalogue.plan(id, FIRST).await.expect("a plan");
     assert_eq!(record.finished_at_ms, Some(60));
-    assert!(record.tracks.iter().all(|track| track.rates == Some(rates()[0].1)));
+    assert!(record.tracks.iter().zip(rates()).all(|(track, (id, rates))| track.track == id && track.rates == Some(rates)));
     assert_eq!(catalogue.contradictions(10).await.expect("asked"), []);
+}
+
+async fn loudness_is_kept_with_its_plan(catalogue: &Catalogue) {
+    let id = title_id(1);
+    let heard = BTreeMap::from([(1, loudness())]);
+    assert!(is_not_found(catalogue.set_loudness(id, FIRST, &heard, &[], 1).await));
+    planned(catalogue, id).await;
+    assert_eq!(catalogue.plan(id, FIRST).await.expect("a plan").loudness, None);
+    let before = catalogue.title(id).await.expect("a title");
+    let title = catalogue.set_loudness(id, FIRST, &heard, &[remark("quiet")], 6).await.expect("kept");
+    assert!(title.has_loudness && !before.has_loudness && title.revision > before.revision);
+    assert_eq!(title.remarks.len(), before.remarks.len() + 1);
+    assert_eq!((title.state, title.segments_total), (before.state, before.segments_total));
+    assert_eq!(catalogue.plan(id, FIRST).await.expect("a plan").loudness, Some(heard.clone()));
+    assert!(is_conflict(catalogue.set_loudness(id, Generation(2), &heard, &[], 7).await));
+    let problem = Problem::new(ProblemCode::WorkerFailed);
+    catalogue.fail(id, &problem, 8).await.expect("failed");
+    assert!(is_not_found(catalogue.set_loudness(id, FIRST, &heard, &[], 9).await));
+}
+
+async fn stills_are_kept_once_and_go_with_the_title(catalogue: &Catalogue) {
+    let id = title_id(1);
+    assert!(is_not_found(catalogue.keep_stills(id, FIRST, &stills(), &[], 1).await));
+    planned(catalogue, id).await;
+    assert!(is_conflict(catalogue.keep_stills(id, Generation(2), &stills(), &[], 4).await));
+    assert!(is_not_found(catalogue.still(id, FIRST, Still::Poster).await));
+    let title = catalogue.keep_stills(id, FIRST, &stills(), &[remark("two")], 4).await.expect("kept");
+    assert_eq!((title.has_poster, title.has_storyboard, title.updated_at_ms), (true, true, 4));
+    assert_eq!(title.remarks, [remark("one"), remark("two")]);
+    let again = catalogue.keep_stills(id, FIRST, &stills()[..1], &[remark("three")], 5).await.expect("passed over");
+    assert_eq!(again, title);
+    assert_eq!(catalogue.stills(id, FIRST).await.expect("rows"), stills());
+    assert_eq!(catalogue.still(id, FIRST, Still::Sprite(0)).await.expect("a row"), stills()[1]);
+    assert!(is_not_found(catalogue.still(id, FIRST, Still::Sprite(1)).await));
+    let failed = catalogue.fail(id, &Problem::new(ProblemCode::WorkerFailed), 6).await.expect("failed");
+    assert!(!failed.has_poster && !failed.has_storyboard);
+    assert_eq!(catalogue.stills(id, FIRST).await.expect("rows"), []);
+    assert!(is_conflict(catalogue.keep_stills(id, FIRST, &stills(), &[], 7).await));
 }
 
 async fn states_are_not_skipped(catalogue: &Catalogue) {
@@ -256,6 +295,8 @@ macro_rules! on_sqlite {
 
 on_sqlite! {
     a_title_goes_all_the_way
+    loudness_is_kept_with_its_plan
+    stills_are_kept_once_and_go_with_the_title
     states_are_not_skipped
     committing_twice_is_committing_once
     a_failed_title_keeps_only_the_reason

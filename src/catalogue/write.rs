@@ -1,12 +1,14 @@
 //! Every change of the catalogue: each one transaction, each moving a title forward or refusing to.
 
+use std::collections::BTreeMap;
+
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::rows::{self, signed, to_json};
 use super::text::named;
 use super::{Catalogue, Error, Result, SegmentRecord, SourceRecord, TitleRecord, TrackRates, TrackRecord};
-use crate::title::{Generation, Plan, Problem, Remark, SourceFacts, TitleId, TitleState, TrackId};
+use crate::title::{Generation, Loudness, Plan, Problem, Remark, SourceFacts, TitleId, TitleState, TrackId};
 
 /// Deletions that [`Catalogue::changed_since`] can still tell.
 const DELETIONS_REMEMBERED: i64 = 10_000;
@@ -176,6 +178,43 @@ impl Catalogue {
         turn.commit(id).await
     }
 
+    /// Records how loud the audio streams of a generation are, by index, and adds `remarks`. What was recorded before is
+    /// replaced; in no state does it change anything else.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Conflict`] when the title's tracks are of another generation.
+    pub async fn set_loudness(
+        &self,
+        id: TitleId,
+        generation: Generation,
+        loudness: &BTreeMap<u32, Loudness>,
+        remarks: &[Remark],
+        now_ms: i64,
+    ) -> Result<TitleRecord> {
+        let mut turn = self.turn(now_ms).await?;
+        let title = turn.load(id).await?;
+        if title.ledger != generation {
+            return Err(Error::conflict(format!("title {id} is at generation {}, not {generation}", title.ledger)));
+        }
+        let changed = sqlx::query("UPDATE plans SET loudness = ? WHERE title = ? AND generation = ?")
+            .bind(to_json("a loudness", loudness)?)
+            .bind(id.to_string())
+            .bind(generation.0)
+            .execute(&mut *turn.transaction)
+            .await?;
+        if changed.rows_affected() == 0 {
+            return Err(Error::NotFound("plan"));
+        }
+        let all: Vec<Remark> = title.remarks.iter().chain(remarks).cloned().collect();
+        sqlx::query("UPDATE titles SET has_loudness = 1, remarks = ? WHERE id = ?")
+            .bind(to_json("remarks", &all)?)
+            .bind(id.to_string())
+            .execute(&mut *turn.transaction)
+            .await?;
+        turn.touch(id).await?;
+        turn.commit(id).await
+    }
+
     /// Ends a title that will not become playable. Its plan and ledger go in the same transaction, so that its objects may
     /// be removed from the store afterwards.
     ///
@@ -186,11 +225,14 @@ impl Catalogue {
         let title = turn.load(id).await?;
         require_step(&title, TitleState::Failed)?;
         sqlx::query("DELETE FROM plans WHERE title = ?").bind(id.to_string()).execute(&mut *turn.transaction).await?;
-        sqlx::query("UPDATE titles SET state = 'failed', problem = ?, segments_done = 0, segments_total = 0 WHERE id = ?")
-            .bind(to_json("a problem", problem)?)
-            .bind(id.to_string())
-            .execute(&mut *turn.transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE titles SET state = 'failed', problem = ?, segments_done = 0, segments_total = 0, has_loudness = 0, has_poster = 0, has_storyboard = 0
+             WHERE id = ?",
+        )
+        .bind(to_json("a problem", problem)?)
+        .bind(id.to_string())
+        .execute(&mut *turn.transaction)
+        .await?;
         turn.touch(id).await?;
         turn.commit(id).await
     }
@@ -361,8 +403,8 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     }
     let planned = sqlx::query(
         "INSERT INTO segments (title, generation, track, number, hash, bytes, decode_time_ticks, duration_ticks,
-                               starts_with_key_frame, concealed, dropped)
-         SELECT title, generation, track, ?, ?, ?, ?, ?, ?, ?, ?
+                               starts_with_key_frame, concealed, dropped, key_frame_offset, key_frame_bytes)
+         SELECT title, generation, track, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
          FROM tracks JOIN plans USING (title, generation)
          WHERE title = ? AND generation = ? AND track = ? AND ? < segments_per_track",
     )
@@ -374,6 +416,8 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
     .bind(segment.starts_with_key_frame)
     .bind(signed(segment.concealed)?)
     .bind(signed(segment.dropped)?)
+    .bind(segment.key_frame.map(|span| signed(span.offset_bytes)).transpose()?)
+    .bind(segment.key_frame.map(|span| signed(span.length_bytes)).transpose()?)
     .bind(title.id.to_string())
     .bind(title.ledger.0)
     .bind(segment.track.to_string())
@@ -389,14 +433,19 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
 
 async fn set_rates(connection: &mut SqliteConnection, id: TitleId, generation: Generation, rates: &[(TrackId, TrackRates)]) -> Result<()> {
     for (track, rates) in rates {
-        sqlx::query("UPDATE tracks SET peak_bps = ?, average_bps = ? WHERE title = ? AND generation = ? AND track = ?")
-            .bind(signed(rates.peak_bps)?)
-            .bind(signed(rates.average_bps)?)
-            .bind(id.to_string())
-            .bind(generation.0)
-            .bind(track.to_string())
-            .execute(&mut *connection)
-            .await?;
+        sqlx::query(
+            "UPDATE tracks SET peak_bps = ?, average_bps = ?, key_frames_peak_bps = ?, key_frames_average_bps = ?
+             WHERE title = ? AND generation = ? AND track = ?",
+        )
+        .bind(signed(rates.peak_bps)?)
+        .bind(signed(rates.average_bps)?)
+        .bind(rates.key_frames.map(|rates| signed(rates.peak_bps)).transpose()?)
+        .bind(rates.key_frames.map(|rates| signed(rates.average_bps)).transpose()?)
+        .bind(id.to_string())
+        .bind(generation.0)
+        .bind(track.to_string())
+        .execute(&mut *connection)
+        .await?;
     }
     let without: i64 = sqlx::query("SELECT count(*) AS rows FROM tracks WHERE title = ? AND generation = ? AND peak_bps IS NULL")
         .bind(id.to_string())

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use mp4_atom::{
     Atom, Audio, Avc1, Avcc, AvccExt, Btrt, BufMut, Codec, Colr, Dinf, Dref, Encode, Esds, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Minf, Moov,
-    Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsd, Tkhd, Trak, Trex, Url, Visual, Vmhd, esds,
+    Mp4a, Mvex, Mvhd, Pasp, Smhd, Stbl, Stco, Stsc, Stsd, Stsz, Stts, Tkhd, Trak, Trex, Url, Visual, Vmhd, esds,
 };
 
 use super::codec::MPEG4_AUDIO;
 use super::sps::SpsFacts;
-use super::{Error, TRACK_NUMBER, aac, nal, sps, timescale};
+use super::{Error, TRACK_NUMBER, aac, hevc_entry, nal, sps, timescale};
 use crate::title::{AAC_FRAME_SAMPLES, AudioTrack, CodecHeader, Plan, TrackId, TrackKind, VideoMethod, VideoTrack};
 
 /// The init segment of a track: what a player reads once before any of its segments.
@@ -20,19 +20,43 @@ pub fn init_segment(plan: &Plan, track: TrackId, header: &CodecHeader) -> Result
     let entry = match (track.kind, header) {
         (TrackKind::Video, CodecHeader::Avc { sps, pps }) => {
             let planned = plan.video.get(usize::from(track.index)).ok_or(Error::NoSuchTrack(track))?;
-            Codec::Avc1(picture_entry(planned, sps, pps)?)
+            Entry { codec: Codec::Avc1(picture_entry(planned, sps, pps)?), further: Vec::new() }
+        }
+        (TrackKind::Video, CodecHeader::Hevc { vps, sps, pps }) => {
+            let planned = plan.video.get(usize::from(track.index)).ok_or(Error::NoSuchTrack(track))?;
+            hevc_entry::entry(planned, &plan.light, [vps, sps, pps])?
         }
         (TrackKind::Audio, CodecHeader::Aac { config }) => {
             let planned = plan.audio.get(usize::from(track.index)).ok_or(Error::NoSuchTrack(track))?;
-            Codec::Mp4a(sound_entry(planned, config)?)
+            Entry { codec: Codec::Mp4a(sound_entry(planned, config)?), further: Vec::new() }
         }
         _ if !plan.has(track) => return Err(Error::NoSuchTrack(track)),
         _ => return Err(Error::HeaderKind(track)),
     };
     let mut out = Vec::with_capacity(INIT_BYTES_USUAL);
     file_type().encode(&mut out)?;
-    write_movie(&mut out, plan, track, entry)?;
+    write_movie(&mut out, plan, track, &entry)?;
     Ok(Bytes::from(out))
+}
+
+/// A sample entry, and boxes within it that come after those that have a type.
+pub(super) struct Entry {
+    pub codec: Codec,
+    pub further: Vec<u8>,
+}
+
+impl Entry {
+    /// The finished box.
+    fn bytes(&self) -> Result<Vec<u8>, mp4_atom::Error> {
+        let mut entry = Vec::new();
+        self.codec.encode(&mut entry)?;
+        entry.extend_from_slice(&self.further);
+        let size = u32::try_from(entry.len()).map_err(|_| mp4_atom::Error::TooLarge(Stsd::KIND))?;
+        if let Some(place) = entry.first_chunk_mut() {
+            *place = size.to_be_bytes();
+        }
+        Ok(entry)
+    }
 }
 
 /// About what an init segment takes, to allocate once.
@@ -46,14 +70,14 @@ fn file_type() -> Ftyp {
 }
 
 /// Writes `moov` with its boxes in the order that ISO 14496-12 lists them; durations are zero, for all is in fragments.
-fn write_movie(out: &mut Vec<u8>, plan: &Plan, track: TrackId, entry: Codec) -> mp4_atom::Result<()> {
+fn write_movie(out: &mut Vec<u8>, plan: &Plan, track: TrackId, entry: &Entry) -> mp4_atom::Result<()> {
     let movie =
         Mvhd { timescale: timescale(plan, track), rate: 1.into(), volume: 1.into(), next_track_id: TRACK_NUMBER + 1, ..Mvhd::default() };
     let extends = Trex { track_id: TRACK_NUMBER, default_sample_description_index: 1, ..Trex::default() };
     out.encode_atom(Moov::KIND, |out| {
         movie.encode(out)?;
         out.encode_atom(Trak::KIND, |out| {
-            track_header(&entry).encode(out)?;
+            track_header(&entry.codec).encode(out)?;
             out.encode_atom(Mdia::KIND, |out| {
                 let language = language(plan, track);
                 Mdhd { timescale: timescale(plan, track), language, ..Mdhd::default() }.encode(out)?;
@@ -64,7 +88,19 @@ fn write_movie(out: &mut Vec<u8>, plan: &Plan, track: TrackId, entry: Codec) -> 
                         TrackKind::Audio | TrackKind::Text => Smhd::default().encode(out)?,
                     }
                     Dinf { dref: Dref { entries: vec![Url::default().into()] } }.encode(out)?;
-                    Stbl { stsd: Stsd { codecs: vec![entry] }, stco: Some(Stco::default()), ..Stbl::default() }.encode(out)
+                    out.encode_atom(Stbl::KIND, |out| {
+                        out.encode_atom(Stsd::KIND, |out| {
+                            // Version and flags, one entry.
+                            0_u32.encode(out)?;
+                            1_u32.encode(out)?;
+                            out.append_slice(&entry.bytes()?);
+                            Ok(())
+                        })?;
+                        Stts::default().encode(out)?;
+                        Stsc::default().encode(out)?;
+                        Stsz::default().encode(out)?;
+                        Stco::default().encode(out)
+                    })
                 })
             })
         })?;
@@ -107,16 +143,8 @@ fn language(plan: &Plan, track: TrackId) -> String {
 fn picture_entry(planned: &VideoTrack, sps: &[Bytes], pps: &[Bytes]) -> Result<Avc1, Error> {
     let first = sps.first().ok_or(Error::ParameterSets("there is no sequence parameter set"))?;
     let facts = sps::read(first).ok_or(Error::ParameterSets("the sequence parameter set is malformed"))?;
-    let square = matches!(facts.sample_aspect, None | Some((1, 1)));
-    if (facts.width, facts.height) != (planned.width, planned.height) || !square {
-        let (wide, high) = facts.sample_aspect.unwrap_or((1, 1));
-        return Err(Error::Picture {
-            found: format!("{}x{} with pixels of {wide}:{high}", facts.width, facts.height),
-            planned: format!("{}x{}", planned.width, planned.height),
-        });
-    }
-    let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Error::TooLarge("the picture's size"));
-    let visual = Visual { data_reference_index: 1, width: side(facts.width)?, height: side(facts.height)?, ..Visual::default() };
+    let (width, height) = check_picture(planned, (facts.width, facts.height), facts.sample_aspect)?;
+    let visual = Visual { data_reference_index: 1, width, height, ..Visual::default() };
     let colr = facts.colour.map(|colour| Colr::Nclx {
         colour_primaries: colour.primaries.into(),
         transfer_characteristics: colour.transfer.into(),
@@ -138,6 +166,19 @@ fn picture_entry(planned: &VideoTrack, sps: &[Bytes], pps: &[Bytes]) -> Result<A
         pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
         ..Avc1::default()
     })
+}
+
+/// The size for the sample entry, when pictures of that size and pixel shape are the planned ones.
+pub(super) fn check_picture(planned: &VideoTrack, size: (u32, u32), aspect: Option<(u32, u32)>) -> Result<(u16, u16), Error> {
+    if size != (planned.width, planned.height) || !matches!(aspect, None | Some((1, 1))) {
+        let (wide, high) = aspect.unwrap_or((1, 1));
+        return Err(Error::Picture {
+            found: format!("{}x{} with pixels of {wide}:{high}", size.0, size.1),
+            planned: format!("{}x{}", planned.width, planned.height),
+        });
+    }
+    let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Error::TooLarge("the picture's size"));
+    Ok((side(size.0)?, side(size.1)?))
 }
 
 /// Profiles whose `avcC` ends with the parameter sets (ISO 14496-15 5.3.3.1.2).

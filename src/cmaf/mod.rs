@@ -2,6 +2,7 @@
 //! segments are read back and held against the plan.
 //!
 //! Each track is a file of its own, `init.mp4` and one `styp moof mdat` a segment, its track number always [`TRACK_NUMBER`].
+//! A segment of pictures has its key frame in a chunk of its own, so that I-frame playlists can name it.
 //! Presentation starts at zero in every track: pictures by negative composition offsets, sound because the encoder's
 //! priming never gets here. There are no edit lists.
 
@@ -10,7 +11,11 @@ pub mod aac_packet;
 pub mod avc;
 mod bits;
 mod boxes;
+mod chunk;
 mod codec;
+pub mod hevc;
+mod hevc_entry;
+mod hevc_sps;
 mod init;
 pub mod nal;
 mod segment;
@@ -44,7 +49,7 @@ pub struct Sample {
     pub composition_offset_ticks: i32,
     /// Whether decoding can start here: an IDR picture, or any frame of sound.
     pub sync: bool,
-    /// Length-prefixed NAL units ([`nal::to_sample`]), or a raw AAC frame.
+    /// Length-prefixed NAL units ([`nal::to_sample`], [`hevc::to_sample`]), or a raw AAC frame.
     pub data: Bytes,
 }
 
@@ -69,7 +74,7 @@ pub enum Error {
     /// A header of sound for a track of pictures, or the other way round.
     #[error("the codec header is not of the kind of track {0}")]
     HeaderKind(TrackId),
-    /// H.264 parameter sets that are missing, too many, too long or malformed.
+    /// Parameter sets that are missing, too many, too long or malformed.
     #[error("the parameter sets are unusable: {0}")]
     ParameterSets(&'static str),
     /// An AudioSpecificConfig that is malformed.

@@ -1,4 +1,4 @@
-//! NAL units of H.264: out of the byte stream an encoder writes (H.264 annex B), into the length-prefixed form a sample
+//! NAL units, and those of H.264: out of the byte stream an encoder writes (H.264 annex B), into the length-prefixed form a sample
 //! has (ISO 14496-15 5.3.3.1), and out of that again.
 
 use std::borrow::Cow;
@@ -75,12 +75,46 @@ fn start_code(bytes: &[u8]) -> Option<usize> {
     None
 }
 
+/// What a NAL unit of a sample is, whatever the codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// Part of a picture that decoding can start with, and before which nothing in the segment matters.
+    IdrSlice,
+    /// Part of a picture of an open group: one that starts it, or one that cannot be decoded from there.
+    OpenSlice,
+    /// Part of any other picture.
+    Slice,
+    /// A parameter set.
+    ParameterSet,
+    /// Anything else.
+    Other,
+}
+
+/// What a unit of an H.264 sample is.
+pub(super) fn unit(unit: &[u8]) -> Unit {
+    match unit_type(unit) {
+        Some(IDR_SLICE) => Unit::IdrSlice,
+        Some(1..IDR_SLICE) => Unit::Slice,
+        Some(SPS | PPS) => Unit::ParameterSet,
+        _ => Unit::Other,
+    }
+}
+
 /// A sample from an access unit in Annex B form: each NAL unit behind its length. Left out are what the container tells
 /// (access unit delimiters, parameter sets), filler, and the encoder's banner.
 pub fn to_sample(access_unit: &[u8]) -> Bytes {
+    to_sample_of(access_unit, |unit| match unit_type(unit) {
+        None | Some(ACCESS_UNIT_DELIMITER | SPS | PPS | FILLER) => false,
+        Some(SEI) => !is_banner(&unit[1..]),
+        Some(_) => true,
+    })
+}
+
+/// A sample of those units of an access unit that belong in it.
+pub(super) fn to_sample_of(access_unit: &[u8], belongs: impl Fn(&[u8]) -> bool) -> Bytes {
     // A start code of three bytes becomes a length of four.
     let mut sample = Vec::with_capacity(access_unit.len() + 64);
-    for unit in units(access_unit).filter(|unit| belongs_in_sample(unit)) {
+    for unit in units(access_unit).filter(|unit| belongs(unit)) {
         let Ok(length) = u32::try_from(unit.len()) else {
             continue;
         };
@@ -90,17 +124,9 @@ pub fn to_sample(access_unit: &[u8]) -> Bytes {
     Bytes::from(sample)
 }
 
-fn belongs_in_sample(unit: &[u8]) -> bool {
-    match unit_type(unit) {
-        None | Some(ACCESS_UNIT_DELIMITER | SPS | PPS | FILLER) => false,
-        Some(SEI) => !is_banner(unit),
-        Some(_) => true,
-    }
-}
-
-/// Whether an SEI unit holds nothing but unregistered user data.
-fn is_banner(unit: &[u8]) -> bool {
-    let payload = without_emulation_prevention(&unit[1..]);
+/// Whether an SEI unit, its header taken off, holds nothing but unregistered user data.
+pub(super) fn is_banner(unit: &[u8]) -> bool {
+    let payload = without_emulation_prevention(unit);
     let mut rest: &[u8] = &payload;
     let mut found = false;
     // Messages, then rbsp_trailing_bits: a one and zeros (7.3.2.3).

@@ -1,10 +1,14 @@
 //! Media segments: `styp moof mdat`, one fragment with one run of samples (ISO 23000-19 7.3.2).
+//!
+//! A segment of pictures has two such chunks, `styp moof mdat moof mdat`: its key frame, then the rest. So an I-frame playlist
+//! can name the first one, whole boxes that decode alone. A range that ends in mid-`mdat` would do by the letter, but what
+//! is appended after it a browser takes for the rest of that `mdat`.
 
 use bytes::Bytes;
 use mp4_atom::{Encode, FourCC, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEntry};
 
 use super::boxes::HEADER_BYTES;
-use super::span::Span;
+use super::span::{Span, first_sequence};
 use super::{Error, Sample, TRACK_NUMBER};
 use crate::title::{Plan, SegmentNumber, TrackId, TrackKind};
 
@@ -30,26 +34,40 @@ pub fn media_segment(plan: &Plan, track: TrackId, number: SegmentNumber, samples
     if samples.is_empty() {
         return Err(Error::NoSamples);
     }
+    let sequence = first_sequence(track.kind, number).ok_or(Error::TooLarge("the segment's number"))?;
+    let media_bytes: usize = samples.iter().map(|sample| sample.data.len()).sum();
+    let mut out = Vec::with_capacity(media_bytes + BOXES_BYTES + ROW_BYTES * samples.len());
+    segment_type().encode(&mut out)?;
+    let (first, rest) = match track.kind {
+        TrackKind::Video => samples.split_at(1),
+        TrackKind::Audio | TrackKind::Text => (samples, [].as_slice()),
+    };
+    write_chunk(&mut out, sequence, fragment(span, track.kind, first)?, first)?;
+    if !rest.is_empty() {
+        let start_ticks = span.start_ticks + first.iter().map(|sample| u64::from(sample.duration_ticks)).sum::<u64>();
+        write_chunk(&mut out, sequence + 1, fragment(Span { start_ticks, ..span }, track.kind, rest)?, rest)?;
+    }
+    Ok(Bytes::from(out))
+}
+
+/// What the boxes of a segment take at most, but for the rows of their tables.
+const BOXES_BYTES: usize = 320;
+/// What a row takes at most.
+const ROW_BYTES: usize = 16;
+
+fn write_chunk(out: &mut Vec<u8>, sequence_number: u32, traf: Traf, samples: &[Sample]) -> Result<(), Error> {
     let media_bytes: usize = samples.iter().map(|sample| sample.data.len()).sum();
     let mdat_bytes = u32::try_from(media_bytes + HEADER_BYTES).map_err(|_| Error::TooLarge("the segment"))?;
-    let mut moof = Moof {
-        mfhd: Mfhd { sequence_number: number.0.checked_add(1).ok_or(Error::TooLarge("the segment's number"))? },
-        traf: vec![fragment(span, track.kind, samples)?],
-    };
-    let moof_bytes = place_data(&mut moof)?;
-
-    let mut out = Vec::with_capacity(STYP_BYTES + moof_bytes + HEADER_BYTES + media_bytes);
-    segment_type().encode(&mut out)?;
-    moof.encode(&mut out)?;
+    let mut moof = Moof { mfhd: Mfhd { sequence_number }, traf: vec![traf] };
+    place_data(&mut moof)?;
+    moof.encode(out)?;
     out.extend_from_slice(&mdat_bytes.to_be_bytes());
     out.extend_from_slice(b"mdat");
     for sample in samples {
         out.extend_from_slice(&sample.data);
     }
-    Ok(Bytes::from(out))
+    Ok(())
 }
-
-const STYP_BYTES: usize = HEADER_BYTES + 8 + 4 * (SEGMENT_BRANDS.len() - 1);
 
 fn segment_type() -> Styp {
     let [major, compatible @ ..] = SEGMENT_BRANDS;
@@ -92,15 +110,15 @@ fn fragment(span: Span, kind: TrackKind, samples: &[Sample]) -> Result<Traf, Err
     })
 }
 
-/// Sets the run's data offset to the first byte of `mdat`'s content, and returns the length of `moof`.
-fn place_data(moof: &mut Moof) -> Result<usize, Error> {
+/// Sets the run's data offset to the first byte of `mdat`'s content.
+fn place_data(moof: &mut Moof) -> Result<(), Error> {
     let mut measured = Vec::new();
     moof.encode(&mut measured)?;
     let offset = i32::try_from(measured.len() + HEADER_BYTES).map_err(|_| Error::TooLarge("the sample table"))?;
     for run in moof.traf.iter_mut().flat_map(|traf| &mut traf.trun) {
         run.data_offset = Some(offset);
     }
-    Ok(measured.len())
+    Ok(())
 }
 
 #[cfg(test)]
@@ -115,12 +133,17 @@ mod tests {
         let samples = pictures(&plan, SegmentNumber(1), &[0, 3, 1, 2]);
         let segment = media_segment(&plan, TrackId::video(0), SegmentNumber(1), &samples).expect("a segment");
         let expect = "0000001c 73747970 6d736468 00000000 6d736468 636d6673 636d6666 \
-             00000084 6d6f6f66 00000010 6d666864 00000000 00000002 \
-             0000006c 74726166 00000018 74666864 00020028 00000001 00004000 01010000 \
+             00000068 6d6f6f66 00000010 6d666864 00000000 00000003 \
+             00000050 74726166 00000018 74666864 00020028 00000001 00004000 01010000 \
              00000014 74666474 01000000 00000000 00010000 \
-             00000038 7472756e 01000a05 00000004 0000008c 02000000 \
-             00000006 00000000 00000006 00008000 00000006 ffffc000 00000006 ffffc000 \
-             00000020 6d646174 00000002 6500 00000002 4101 00000002 4102 00000002 4103";
+             0000001c 7472756e 01000205 00000001 00000070 02000000 00000006 \
+             0000000e 6d646174 00000002 6500 \
+             00000078 6d6f6f66 00000010 6d666864 00000000 00000004 \
+             00000060 74726166 00000018 74666864 00020028 00000001 00004000 01010000 \
+             00000014 74666474 01000000 00000000 00014000 \
+             0000002c 7472756e 01000a01 00000003 00000080 \
+             00000006 00008000 00000006 ffffc000 00000006 ffffc000 \
+             0000001a 6d646174 00000002 4101 00000002 4102 00000002 4103";
         assert_eq!(hex(&segment), expect.replace(char::is_whitespace, ""));
     }
 

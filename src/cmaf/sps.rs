@@ -242,13 +242,14 @@ const EXTENDED_SHAPE: u32 = 255;
 
 /// What the video usability information says of use here.
 #[derive(Default)]
-struct Usability {
-    sample_aspect: Option<(u32, u32)>,
-    full_range: Option<bool>,
-    colour: Option<Colour>,
+pub(super) struct Usability {
+    pub(super) sample_aspect: Option<(u32, u32)>,
+    pub(super) full_range: Option<bool>,
+    pub(super) colour: Option<Colour>,
 }
 
-fn read_usability(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
+/// Pixel shape and colour, with which the usability information of H.264 (E.1.1) and of HEVC (E.2.1) begins alike.
+pub(super) fn read_usability(bits: &mut Bits<'_>) -> Result<Usability, BadBits> {
     let mut found = Usability::default();
     if bits.flag()? {
         found.sample_aspect = match bits.number(8)? {

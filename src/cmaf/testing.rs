@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use super::Sample;
-use crate::title::{AAC_FRAME_SAMPLES, CodecHeader, Plan, SegmentNumber, sample};
+use crate::title::{
+    AAC_FRAME_SAMPLES, CodecHeader, ContentLight, LightFacts, MasteringDisplay, Plan, SegmentNumber, VideoCodec, VideoEncoding,
+    VideoMethod, VideoRange, VideoTrack, sample,
+};
 
 /// A plan of `frames` frames in segments of four seconds: 720p, 240p and German sound.
 pub(crate) fn plan(rate: (u32, u32), frames: u64) -> Plan {
@@ -16,6 +19,43 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64) -> Plan {
 pub(crate) fn avc_header() -> CodecHeader {
     let sps = bytes("6764001facd9405005bb016a020202800001f480007530078c18cb");
     CodecHeader::Avc { sps: vec![sps.into()], pps: vec![bytes("68ef8fcb").into()] }
+}
+
+/// A plan of 720p, and 720p again in HEVC with PQ, mastered at 1000 cd/m².
+pub(crate) fn hevc_plan(rate: (u32, u32), frames: u64) -> Plan {
+    let mut plan = plan(rate, frames);
+    let encoding = VideoEncoding {
+        codec: VideoCodec::Hevc,
+        preset: "veryfast".into(),
+        crf_tenths: 230,
+        maxrate_bps: 4_000_000,
+        bufsize_bits: 6_000_000,
+    };
+    plan.video[1] =
+        VideoTrack { name: "720p-hdr".into(), width: 1280, height: 720, range: VideoRange::Pq, method: VideoMethod::Encode(encoding) };
+    let primaries = [(34_000, 16_000), (13_250, 34_500), (7500, 3000)];
+    let mastering = MasteringDisplay { primaries, white: (15_635, 16_450), luminance_max: 10_000_000, luminance_min: 50 };
+    plan.light = LightFacts { mastering: Some(mastering), content: Some(ContentLight { max_nits: 1000, average_nits: 400 }) };
+    plan
+}
+
+/// x265's sequence parameter set of 1280×720 at Main 10, level 3.1, BT.2100 PQ.
+pub(crate) const HEVC_SPS: &str = "42010102200000030090000003000003005da00280802d1365959a4932bc05a84880482000000300200000030321";
+
+/// The parameter sets that go with [`HEVC_SPS`].
+pub(crate) fn hevc_header() -> CodecHeader {
+    let set = |hex| vec![bytes(hex).into()];
+    CodecHeader::Hevc { vps: set("40010c01ffff02200000030090000003000003005d959809"), sps: set(HEVC_SPS), pps: set("4401c172b42240") }
+}
+
+/// As [`pictures`], in HEVC.
+pub(crate) fn hevc_pictures(plan: &Plan, number: SegmentNumber, order: &[i64]) -> Vec<Sample> {
+    let mut samples = pictures(plan, number, order);
+    for (index, sample) in samples.iter_mut().enumerate() {
+        let kind = if index == 0 { 20 } else { 1 };
+        sample.data = Bytes::from(vec![0, 0, 0, 3, kind << 1, 1, 1 + (index % 200) as u8]);
+    }
+    samples
 }
 
 /// AAC-LC, 48 kHz, stereo, with the empty extension that FFmpeg's encoder adds.

@@ -3,11 +3,13 @@
 //! The bytes come from a worker that has digested somebody's upload. Every length is checked against what is there, and
 //! nothing is allocated but one flag for each planned picture.
 
-use super::boxes::{Fields, HEADER_BYTES, exactly};
+use super::boxes::{HEADER_BYTES, exactly};
+use super::chunk::{Chunk, Row};
+use super::nal::Unit;
 use super::segment::{NON_SYNC, SEGMENT_BRANDS, SYNC};
-use super::span::Span;
-use super::{TRACK_NUMBER, nal};
-use crate::title::{Plan, SegmentNumber, TrackId, TrackKind};
+use super::span::{Span, first_sequence};
+use super::{hevc, nal};
+use crate::title::{KeyFrameSpan, Plan, SegmentNumber, TrackId, TrackKind, VideoCodec};
 
 /// What a verified segment holds, for the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct SegmentFacts {
     pub sample_count: u32,
     /// Whether a decoder can start with it. Always so, for a segment that cannot be started with is refused.
     pub starts_with_key_frame: bool,
+    /// Where its key frame lies; absent for sound.
+    pub key_frame: Option<KeyFrameSpan>,
 }
 
 /// Why a segment is not the one that was planned.
@@ -29,7 +33,7 @@ pub enum Fault {
     #[error("the plan has no such segment")]
     NotPlanned,
     /// The boxes at the top are others.
-    #[error("it is not made of styp, moof and mdat alone")]
+    #[error("it is not made of styp and its chunks of moof and mdat alone")]
     Boxes,
     /// The boxes in `moof` are others.
     #[error("its moof is not made of mfhd and one traf with tfhd, tfdt and trun")]
@@ -38,7 +42,7 @@ pub enum Fault {
     #[error("its brands are not those of a segment")]
     Brands,
     /// `mfhd` counts otherwise.
-    #[error("its sequence number is not its segment number plus one")]
+    #[error("a sequence number is not the next of its track")]
     SequenceNumber,
     /// `tfhd` has other fields or values.
     #[error("its track header is not the planned one")]
@@ -58,7 +62,7 @@ pub enum Fault {
         planned: u32,
     },
     /// The samples do not begin where `mdat` does.
-    #[error("its samples do not begin with its mdat")]
+    #[error("the samples of a chunk do not begin with its mdat")]
     DataOffset,
     /// A sample lasts longer or shorter than planned.
     #[error("sample {sample} does not last as long as planned")]
@@ -73,7 +77,7 @@ pub enum Fault {
         sample: u32,
     },
     /// The sizes add up to another length than `mdat` has.
-    #[error("its samples do not fill its mdat exactly")]
+    #[error("the samples of a chunk do not fill its mdat exactly")]
     SampleSizes,
     /// Flags other than the two that are used, or sound that is no sync sample.
     #[error("sample {sample} has unknown flags")]
@@ -96,7 +100,13 @@ pub enum Fault {
         /// Which, in decode order from 0.
         sample: u32,
     },
-    /// A parameter set inside a sample, where `avc1` does not allow one.
+    /// A picture of an open group of pictures, which HEVC marks as such.
+    #[error("sample {sample} belongs to an open group of pictures")]
+    OpenGroup {
+        /// Which, in decode order from 0.
+        sample: u32,
+    },
+    /// A parameter set inside a sample, where `avc1` and `hvc1` do not allow one.
     #[error("sample {sample} carries a parameter set")]
     ParameterSet {
         /// Which, in decode order from 0.
@@ -123,27 +133,54 @@ pub enum Fault {
 /// The first [`Fault`] found.
 pub fn verify(plan: &Plan, track: TrackId, number: SegmentNumber, segment: &[u8]) -> Result<SegmentFacts, Fault> {
     let span = Span::of(plan, track, number).filter(|span| span.sample_count > 0).ok_or(Fault::NotPlanned)?;
-    let [styp, moof, mdat] = exactly(segment, [b"styp", b"moof", b"mdat"]).ok_or(Fault::Boxes)?;
+    let sequence = first_sequence(track.kind, number).ok_or(Fault::NotPlanned)?;
+    let (styp, first, rest) = match exactly(segment, [b"styp", b"moof", b"mdat", b"moof", b"mdat"]) {
+        Some([styp, moof, mdat, rest_moof, rest_mdat]) => (styp, (moof, mdat), Some((rest_moof, rest_mdat))),
+        None => {
+            let [styp, moof, mdat] = exactly(segment, [b"styp", b"moof", b"mdat"]).ok_or(Fault::Boxes)?;
+            (styp, (moof, mdat), None)
+        }
+    };
     if styp != expected_brands() {
         return Err(Fault::Brands);
     }
-    let [mfhd, traf] = exactly(moof, [b"mfhd", b"traf"]).ok_or(Fault::FragmentBoxes)?;
-    let [tfhd, tfdt, trun] = exactly(traf, [b"tfhd", b"tfdt", b"trun"]).ok_or(Fault::FragmentBoxes)?;
-    read_sequence(mfhd).filter(|sequence| number.0.checked_add(1) == Some(*sequence)).ok_or(Fault::SequenceNumber)?;
-    let default_flags = read_track_header(tfhd, span, track.kind).ok_or(Fault::TrackHeader)?;
-    read_decode_time(tfdt).filter(|ticks| *ticks == span.start_ticks).ok_or(Fault::DecodeTime)?;
-    let table = SampleTable::read(trun, span, default_flags, moof.len())?;
-    let sample_count = table.count();
-    match track.kind {
-        TrackKind::Video => check_pictures(&table, span, mdat)?,
-        TrackKind::Audio | TrackKind::Text => check_sound(&table, span, mdat)?,
+    // Of pictures that last several moments the first alone may be all.
+    if !span.may_hold && rest.is_some() != span.second_chunk(track.kind, span.sample_ticks.into()).is_some() {
+        return Err(Fault::Boxes);
     }
+    let mut chunks = vec![Chunk::read(first, track.kind, span.first_chunk(track.kind), sequence, 0)?];
+    match (rest, span.second_chunk(track.kind, chunks[0].ticks())) {
+        (Some(boxes), Some(rest_span)) => chunks.push(Chunk::read(boxes, track.kind, rest_span, sequence + 1, 1)?),
+        (None, None) => {}
+        _ => return Err(Fault::Boxes),
+    }
+    match track.kind {
+        TrackKind::Video => {
+            let encoding = plan.video.get(usize::from(track.index)).and_then(|video| video.encoding());
+            let kind_of = match encoding.map(|encoding| encoding.codec) {
+                Some(VideoCodec::Hevc) => hevc::unit,
+                Some(VideoCodec::Avc) | None => nal::unit,
+            };
+            check_pictures(&chunks, span, kind_of)?;
+        }
+        TrackKind::Audio | TrackKind::Text => check_sound(&chunks, span)?,
+    }
+    let (moof, mdat) = first;
+    let key_frame = KeyFrameSpan {
+        offset_bytes: (HEADER_BYTES + styp.len()) as u64,
+        length_bytes: (2 * HEADER_BYTES + moof.len() + mdat.len()) as u64,
+    };
     Ok(SegmentFacts {
         decode_time_ticks: span.start_ticks,
         duration_ticks: u64::from(span.sample_ticks) * u64::from(span.sample_count),
-        sample_count,
+        sample_count: sample_count(&chunks),
         starts_with_key_frame: true,
+        key_frame: (track.kind == TrackKind::Video).then_some(key_frame),
     })
+}
+
+fn sample_count(chunks: &[Chunk<'_>]) -> u32 {
+    chunks.iter().map(|chunk| chunk.table.count()).sum()
 }
 
 fn expected_brands() -> [u8; 20] {
@@ -156,126 +193,23 @@ fn expected_brands() -> [u8; 20] {
     body
 }
 
-fn read_sequence(mfhd: &[u8]) -> Option<u32> {
-    let mut fields = Fields(mfhd);
-    fields.u32().filter(|version_flags| *version_flags == 0)?;
-    let sequence = fields.u32()?;
-    fields.end().map(|()| sequence)
-}
-
-/// Flags of `tfhd` (ISO 14496-12 8.8.7.1): default-base-is-moof, and the defaults for duration and flags.
-const TFHD_FLAGS: u32 = 0x02_0000 | 0x08 | 0x20;
-
-/// Returns the default sample flags.
-fn read_track_header(tfhd: &[u8], span: Span, kind: TrackKind) -> Option<u32> {
-    let mut fields = Fields(tfhd);
-    fields.u32().filter(|version_flags| *version_flags == TFHD_FLAGS)?;
-    fields.u32().filter(|track| *track == TRACK_NUMBER)?;
-    fields.u32().filter(|duration| *duration == span.sample_ticks)?;
-    let expected = match kind {
-        TrackKind::Video => NON_SYNC,
-        TrackKind::Audio | TrackKind::Text => SYNC,
-    };
-    let flags = fields.u32().filter(|flags| *flags == expected)?;
-    fields.end().map(|()| flags)
-}
-
-fn read_decode_time(tfdt: &[u8]) -> Option<u64> {
-    let mut fields = Fields(tfdt);
-    fields.u32().filter(|version_flags| *version_flags == 1 << 24)?;
-    let ticks = fields.u64()?;
-    fields.end().map(|()| ticks)
-}
-
-/// Flags of `trun` (ISO 14496-12 8.8.8.1).
-const DATA_OFFSET: u32 = 0x1;
-const FIRST_FLAGS: u32 = 0x4;
-const EACH_DURATION: u32 = 0x100;
-const EACH_SIZE: u32 = 0x200;
-const EACH_FLAGS: u32 = 0x400;
-const EACH_OFFSET: u32 = 0x800;
-
-/// A `trun` of the planned number of samples whose length fits its count.
-struct SampleTable<'a> {
-    flags: u32,
-    first_flags: Option<u32>,
-    default_duration: u32,
-    default_flags: u32,
-    rows: &'a [u8],
-}
-
-/// One row of it with the defaults filled in.
-struct Row {
-    duration: u32,
-    size: u32,
-    flags: u32,
-    offset: i32,
-}
-
-impl<'a> SampleTable<'a> {
-    fn read(trun: &'a [u8], span: Span, default_flags: u32, moof_body_bytes: usize) -> Result<Self, Fault> {
-        let mut fields = Fields(trun);
-        let version_flags = fields.u32().ok_or(Fault::SampleTable)?;
-        let count = fields.u32().ok_or(Fault::SampleTable)?;
-        let data_offset = fields.u32().ok_or(Fault::SampleTable)?;
-        let flags = version_flags & 0xff_ffff;
-        let needed = DATA_OFFSET | EACH_SIZE;
-        let known = needed | FIRST_FLAGS | EACH_DURATION | EACH_FLAGS | EACH_OFFSET;
-        let both_flags = FIRST_FLAGS | EACH_FLAGS;
-        if version_flags >> 24 != 1 || flags & needed != needed || flags & !known != 0 || flags & both_flags == both_flags {
-            return Err(Fault::SampleTable);
-        }
-        let fewer = span.may_hold && (1..span.sample_count).contains(&count);
-        if count != span.sample_count && !fewer {
-            return Err(Fault::SampleCount { found: count, planned: span.sample_count });
-        }
-        if usize::try_from(data_offset).ok() != Some(moof_body_bytes + 2 * HEADER_BYTES) {
-            return Err(Fault::DataOffset);
-        }
-        let first_flags = if flags & FIRST_FLAGS != 0 { Some(fields.u32().ok_or(Fault::SampleTable)?) } else { None };
-        let table = Self { flags, first_flags, default_duration: span.sample_ticks, default_flags, rows: fields.0 };
-        if u64::from(count) * table.row_bytes() as u64 != table.rows.len() as u64 {
-            return Err(Fault::SampleTable);
-        }
-        Ok(table)
-    }
-
-    fn count(&self) -> u32 {
-        // It was read out of 32 bits and held against the length of the rows.
-        u32::try_from(self.rows.len() / self.row_bytes()).unwrap_or(u32::MAX)
-    }
-
-    fn row_bytes(&self) -> usize {
-        let fields = self.flags & (EACH_DURATION | EACH_SIZE | EACH_FLAGS | EACH_OFFSET);
-        4 * fields.count_ones() as usize
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Row> {
-        self.rows.chunks_exact(self.row_bytes()).enumerate().map(|(index, row)| {
-            let mut fields = Fields(row);
-            let mut field = |flag| if self.flags & flag != 0 { fields.u32() } else { None };
-            let (duration, size) = (field(EACH_DURATION), field(EACH_SIZE));
-            let (flags, offset) = (field(EACH_FLAGS), field(EACH_OFFSET));
-            let first_flags = self.first_flags.filter(|_| index == 0);
-            Row {
-                duration: duration.unwrap_or(self.default_duration),
-                size: size.unwrap_or(0),
-                flags: flags.or(first_flags).unwrap_or(self.default_flags),
-                offset: offset.unwrap_or(0).cast_signed(),
-            }
-        })
-    }
-}
-
 /// Calls `check` with each sample's index, row and bytes, after checking what holds for all samples.
-fn walk(
-    table: &SampleTable<'_>,
+fn walk(chunks: &[Chunk<'_>], span: Span, mut check: impl FnMut(u32, &Row, &[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
+    let mut samples = 0_u32..;
+    for chunk in chunks {
+        walk_chunk(chunk, span, &mut samples, &mut check)?;
+    }
+    Ok(())
+}
+
+fn walk_chunk(
+    chunk: &Chunk<'_>,
     span: Span,
-    mdat: &[u8],
-    mut check: impl FnMut(u32, &Row, &[u8]) -> Result<(), Fault>,
+    samples: &mut impl Iterator<Item = u32>,
+    check: &mut impl FnMut(u32, &Row, &[u8]) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut rest = mdat;
-    for (sample, row) in (0_u32..).zip(table.rows()) {
+    let mut rest = chunk.mdat;
+    for (row, sample) in chunk.table.rows().zip(samples) {
         let held = span.may_hold && row.duration > 0 && row.duration % span.sample_ticks == 0;
         if row.duration != span.sample_ticks && !held {
             return Err(Fault::SampleDuration { sample });
@@ -293,8 +227,8 @@ fn walk(
     if rest.is_empty() { Ok(()) } else { Err(Fault::SampleSizes) }
 }
 
-fn check_sound(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<(), Fault> {
-    walk(table, span, mdat, |sample, row, _| {
+fn check_sound(chunks: &[Chunk<'_>], span: Span) -> Result<(), Fault> {
+    walk(chunks, span, |sample, row, _| {
         if row.flags != SYNC {
             return Err(Fault::SampleFlags { sample });
         }
@@ -304,11 +238,11 @@ fn check_sound(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<(), F
 
 /// Each picture takes the moments from the one at which it is presented for as long as it lasts. No moment is taken twice,
 /// and all are in the end.
-fn check_pictures(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<(), Fault> {
+fn check_pictures(chunks: &[Chunk<'_>], span: Span, kind_of: fn(&[u8]) -> Unit) -> Result<(), Fault> {
     let mut shown = vec![false; span.sample_count as usize];
     let mut decoded: i64 = 0;
-    walk(table, span, mdat, |sample, row, data| {
-        let is_key = check_units(sample, data)?;
+    walk(chunks, span, |sample, row, data| {
+        let is_key = check_units(sample, data, kind_of)?;
         let flagged_key = row.flags == SYNC;
         if sample == 0 && !(is_key && flagged_key) {
             return Err(Fault::NoKeyFrame);
@@ -333,25 +267,23 @@ fn check_pictures(table: &SampleTable<'_>, span: Span, mdat: &[u8]) -> Result<()
         }
         Ok(())
     })?;
-    let sample = table.count().saturating_sub(1);
+    let sample = sample_count(chunks).saturating_sub(1);
     if shown.contains(&false) { Err(Fault::Presentation { sample }) } else { Ok(()) }
 }
 
-/// Whether the sample is an IDR picture, after checking its NAL units.
-fn check_units(sample: u32, data: &[u8]) -> Result<bool, Fault> {
-    let mut has_picture = false;
+/// Whether the sample is an IDR picture, all its slices being of one, after checking its NAL units.
+fn check_units(sample: u32, data: &[u8], kind_of: fn(&[u8]) -> Unit) -> Result<bool, Fault> {
+    let (mut has_picture, mut is_idr) = (false, true);
     for unit in nal::sample_units(data) {
-        let unit = unit.map_err(|_| Fault::NalLengths { sample })?;
-        match nal::unit_type(unit) {
-            Some(nal::SPS | nal::PPS) => return Err(Fault::ParameterSet { sample }),
-            Some(1..=nal::IDR_SLICE) => has_picture = true,
-            _ => {}
+        match kind_of(unit.map_err(|_| Fault::NalLengths { sample })?) {
+            Unit::ParameterSet => return Err(Fault::ParameterSet { sample }),
+            Unit::OpenSlice => return Err(Fault::OpenGroup { sample }),
+            Unit::IdrSlice => has_picture = true,
+            Unit::Slice => (has_picture, is_idr) = (true, false),
+            Unit::Other => {}
         }
     }
-    if !has_picture {
-        return Err(Fault::NoPicture { sample });
-    }
-    Ok(nal::is_idr(data))
+    if has_picture { Ok(is_idr) } else { Err(Fault::NoPicture { sample }) }
 }
 
 #[cfg(test)]
@@ -361,7 +293,8 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::cmaf::testing::{pictures, plan, sounds};
+    use crate::cmaf::boxes::split_first;
+    use crate::cmaf::testing::{hevc_pictures, hevc_plan, pictures, plan, sounds};
     use crate::cmaf::{Sample, media_segment};
     use crate::title::{FrameRate, VideoMethod};
 
@@ -383,13 +316,25 @@ mod tests {
 
     #[test]
     fn planned_segments_hold() {
-        let facts = SegmentFacts { decode_time_ticks: 96 * 512, duration_ticks: 96 * 512, sample_count: 96, starts_with_key_frame: true };
+        let key_frame = Some(KeyFrameSpan { offset_bytes: 28, length_bytes: 104 + 8 + 6 });
+        let facts = SegmentFacts {
+            decode_time_ticks: 96 * 512,
+            duration_ticks: 96 * 512,
+            sample_count: 96,
+            starts_with_key_frame: true,
+            key_frame,
+        };
         assert_eq!(found_in_pictures(|_| {}), Ok(facts));
         let plan = two_segments();
         let segment = media_segment(&plan, SOUND, NUMBER, &sounds(&plan, NUMBER)).expect("a segment");
         // 4 s are 187.5 frames of sound: the first segment takes 188 of them, the second 187.
-        let facts =
-            SegmentFacts { decode_time_ticks: 188 * 1024, duration_ticks: 187 * 1024, sample_count: 187, starts_with_key_frame: true };
+        let facts = SegmentFacts {
+            decode_time_ticks: 188 * 1024,
+            duration_ticks: 187 * 1024,
+            sample_count: 187,
+            starts_with_key_frame: true,
+            key_frame: None,
+        };
         assert_eq!(verify(&plan, SOUND, NUMBER, &segment), Ok(facts));
     }
 
@@ -410,6 +355,33 @@ mod tests {
         assert_eq!(found_in_pictures(set), Err(Fault::ParameterSet { sample: 0 }));
         let length = |samples: &mut Vec<Sample>| samples[9].data = Bytes::from_static(&[0, 0, 0, 3, 0x41, 1]);
         assert_eq!(found_in_pictures(length), Err(Fault::NalLengths { sample: 9 }));
+    }
+
+    #[test]
+    fn hevc_is_held_to_the_same() {
+        let plan = hevc_plan((24, 1), 192);
+        let track = TrackId::video(1);
+        let found = |change: &dyn Fn(&mut Vec<Sample>)| {
+            let mut samples = hevc_pictures(&plan, NUMBER, &[0, 3, 1, 2]);
+            change(&mut samples);
+            verify(&plan, track, NUMBER, &media_segment(&plan, track, NUMBER, &samples).expect("a segment"))
+        };
+        let unit = |kind: u8| Bytes::from(vec![0, 0, 0, 3, kind << 1, 1, 9]);
+        assert!(found(&|_| {}).is_ok());
+        // IDR_W_RADL is as good as IDR_N_LP.
+        assert!(found(&|samples| samples[0].data = unit(19)).is_ok());
+        assert_eq!(found(&|samples| samples[0].data = unit(1)), Err(Fault::NoKeyFrame));
+        assert_eq!(found(&|samples| samples[0].sync = false), Err(Fault::NoKeyFrame));
+        assert_eq!(found(&|samples| samples[4].data = unit(20)), Err(Fault::SyncFlag { sample: 4 }));
+        for open in [16, 17, 18, 21, 8, 9] {
+            assert_eq!(found(&|samples| samples[4].data = unit(open)), Err(Fault::OpenGroup { sample: 4 }), "type {open}");
+        }
+        for set in [32, 33, 34] {
+            assert_eq!(found(&|samples| samples[5].data = unit(set)), Err(Fault::ParameterSet { sample: 5 }), "type {set}");
+        }
+        assert_eq!(found(&|samples| samples[5].data = unit(39)), Err(Fault::NoPicture { sample: 5 }));
+        let avc = media_segment(&plan, track, NUMBER, &pictures(&plan, NUMBER, &[0])).expect("a segment");
+        assert!(verify(&plan, track, NUMBER, &avc).is_err());
     }
 
     #[test]
@@ -468,9 +440,23 @@ mod tests {
         let segment = media_segment(&plan, PICTURES, NUMBER, &pictures(&plan, NUMBER, &[0])).expect("a segment");
         assert_eq!(verify(&plan, PICTURES, SegmentNumber(0), &segment), Err(Fault::SequenceNumber));
         assert_eq!(verify(&plan, PICTURES, SegmentNumber(2), &segment), Err(Fault::NotPlanned));
-        assert_eq!(verify(&plan, SOUND, NUMBER, &segment), Err(Fault::TrackHeader));
+        assert_eq!(verify(&plan, SOUND, NUMBER, &segment), Err(Fault::Boxes));
+        let sound = media_segment(&plan, SOUND, NUMBER, &sounds(&plan, NUMBER)).expect("a segment");
+        assert_eq!(verify(&plan, PICTURES, NUMBER, &sound), Err(Fault::Boxes));
         assert_eq!(verify(&plan, TrackId::video(2), NUMBER, &segment), Err(Fault::NotPlanned));
         assert_eq!(verify(&plan, PICTURES, NUMBER, &[&segment[..], b"\0\0\0\x08free"].concat()), Err(Fault::Boxes));
+    }
+
+    #[test]
+    fn a_single_picture_is_a_single_chunk() {
+        let plan = plan((24, 1), 1);
+        let segment = media_segment(&plan, PICTURES, SegmentNumber(0), &pictures(&plan, SegmentNumber(0), &[0])).expect("a segment");
+        let facts = verify(&plan, PICTURES, SegmentNumber(0), &segment).expect("as planned");
+        let key_frame = facts.key_frame.expect("pictures have one");
+        assert_eq!(key_frame.offset_bytes + key_frame.length_bytes, segment.len() as u64);
+        let more = pictures(&two_segments(), SegmentNumber(0), &[0]);
+        let surplus = media_segment(&plan, PICTURES, SegmentNumber(0), &more).expect("a segment");
+        assert_eq!(verify(&plan, PICTURES, SegmentNumber(0), &surplus), Err(Fault::Boxes));
     }
 
     #[test]
@@ -482,9 +468,17 @@ mod tests {
         assert_eq!(verify(&plan, SOUND, NUMBER, &segment), Err(Fault::SampleCount { found: u32::MAX, planned: 187 }));
     }
 
-    /// Everything before the media itself.
-    fn structure_bytes(segment: &[u8]) -> usize {
-        segment.windows(4).position(|window| window == b"mdat").expect("an mdat") + 4
+    /// Everything but the media itself.
+    fn structure_bits(segment: &[u8]) -> Vec<usize> {
+        let mut bits = Vec::new();
+        let mut at = 0;
+        while let Some((kind, body, _)) = split_first(&segment[at..]) {
+            let length = if &kind == b"mdat" { HEADER_BYTES } else { HEADER_BYTES + body.len() };
+            bits.extend(8 * at..8 * (at + length));
+            at += HEADER_BYTES + body.len();
+        }
+        assert_eq!(at, segment.len());
+        bits
     }
 
     #[test]
@@ -494,7 +488,7 @@ mod tests {
             let segment = media_segment(&plan, track, NUMBER, &samples).expect("a segment");
             assert!(verify(&plan, track, NUMBER, &segment).is_ok());
             let mut changed = segment.to_vec();
-            for bit in 0..8 * structure_bytes(&segment) {
+            for bit in structure_bits(&segment) {
                 changed[bit / 8] ^= 1 << (bit % 8);
                 assert!(verify(&plan, track, NUMBER, &changed).is_err(), "{track}: bit {bit}");
                 changed[bit / 8] ^= 1 << (bit % 8);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, UploadSettings, WorkerSettings};
-use crate::title::{Ladder, PlanPolicy};
+use crate::title::{DeinterlacePolicy, Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
 const MIB: u64 = 1 << 20;
@@ -15,6 +15,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// x264's presets, fastest first.
 const PRESETS: [&str; 10] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
+
+/// What becomes of interlaced pictures.
+const DEINTERLACE: [(&str, DeinterlacePolicy); 3] =
+    [("field", DeinterlacePolicy::Field), ("frame", DeinterlacePolicy::Frame), ("off", DeinterlacePolicy::Off)];
 
 /// Reads every key; nothing when one is at fault.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
@@ -27,7 +31,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let upload = upload(reader);
     let subtitles = reader.bytes("subtitles.bytes_max", 1..=64 * MIB).map(|bytes_max| SubtitleSettings { bytes_max });
     let worker = worker(reader);
-    let plan = plan(reader);
+    let plan = plan(reader, worker.as_ref());
     let log = log(reader);
     Some(Config {
         public: public?,
@@ -128,29 +132,51 @@ fn worker(reader: &mut Reader) -> Option<WorkerSettings> {
     })
 }
 
-fn plan(reader: &mut Reader) -> Option<PlanPolicy> {
+fn plan(reader: &mut Reader, worker: Option<&WorkerSettings>) -> Option<PlanPolicy> {
     let segment_length = reader.duration("video.segment_length", Duration::from_millis(500)..=Duration::from_secs(30));
     let presets = PRESETS.map(|name| (name, name));
     let preset = reader.choice("video.preset", &presets);
     let frame_rate_max = reader.integer("video.frame_rate_max", 1..=240_u32);
     let video_copy = reader.boolean("video.copy");
+    let deinterlace = reader.choice("video.deinterlace", &DEINTERLACE);
     let pixels_max = reader.integer("video.pixels_max", 1024..=16_384_i64 * 16_384);
     let duration_max = reader.duration("video.duration_max", SECOND..=DAY * 30);
     let ladder = ladder(reader);
+    let hdr = reader.boolean("ladder.hdr");
     let bitrate_kbps = reader.integer("audio.bitrate_kbps", 32..=320_u32);
     let audio_copy = reader.boolean("audio.copy");
     let audio_copy_max_kbps = reader.integer("audio.copy_max_kbps", 32..=1000_u32);
+    let sound = sound(reader);
     Some(PlanPolicy {
         segment_ms: segment_length?.as_millis() as u32,
         frame_rate_max: frame_rate_max?,
+        deinterlace: deinterlace?,
         ladder: ladder?,
+        hdr: hdr?,
         preset: preset?.to_owned(),
         audio_bps: bitrate_kbps? * 1000,
         video_copy: video_copy?,
         audio_copy: audio_copy?,
         audio_copy_bps_max: audio_copy_max_kbps? * 1000,
+        sound: sound?,
         duration_max_ms: duration_max?.as_millis() as u64,
         pixels_max: pixels_max? as u64,
+        memory_max_bytes: worker?.memory_max_bytes,
+    })
+}
+
+fn sound(reader: &mut Reader) -> Option<SoundPolicy> {
+    let surround = reader.boolean("audio.surround");
+    let surround_kbps = reader.integer("audio.surround_kbps", 128..=1024_u32);
+    let low_kbps = reader.integer("audio.low_kbps", 24..=320_u32);
+    let level = reader.choice("audio.loudness", &[("off", false), ("target", true)]);
+    let target_lufs = reader.integer("audio.loudness_target", -31..=-8_i32);
+    let surround_bps = surround_kbps? * 1000;
+    let target_hundredths = target_lufs? * 100;
+    Some(SoundPolicy {
+        surround_bps: surround?.then_some(surround_bps),
+        low_bps: low_kbps? * 1000,
+        target_hundredths_lufs: level?.then_some(target_hundredths),
     })
 }
 

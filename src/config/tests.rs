@@ -124,6 +124,9 @@ fn other_faulty_files_and_values() {
     assert!(faults("listen = 1\n", &[], &[])[0].starts_with("listen (file FILE): expected a [section]"));
     assert!(faults("[server\n", &[], &[])[0].starts_with("(file FILE): TOML parse error"));
     assert!(faults("[ladder]\nfile = \"/nonexistent/ladder\"\n", &[], &[])[0].contains("cannot be read"));
+    assert_eq!(faults("[ladder]\nhdr = \"yes\"\n", &[], &[]), ["ladder.hdr (file FILE): expected true or false"]);
+    assert_eq!(faults("", &[("HEADWATER_LADDER__HDR", "1")], &[]).len(), 1);
+    assert!(load(None, &environment(&[("HEADWATER_LADDER__HDR", "true")]), &[]).expect("sound").config.plan.hdr);
     assert!(faults("[log]\nfilter = \"headwater=loud\"\n", &[], &[])[0].starts_with("log.filter (file FILE)"));
     assert!(faults("[delivery]\nmultivariant_max_age = \"1500ms\"\n", &[], &[])[0].contains("whole seconds"));
     assert!(faults("[admin]\nlisten = \"0.0.0.0:8080\"\ntoken = \"a\"\n", &[], &[])[0].contains("same address"));

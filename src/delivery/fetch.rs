@@ -10,7 +10,7 @@ use super::response::{Failure, RETRY_AFTER};
 use super::{Class, Library, Miss, SegmentAddress, Shared};
 use crate::cache::{CacheOutcome, FillError, FillRoom, Object};
 use crate::semantics::{Freshness, Route};
-use crate::title::{ContentHash, TrackId, TrackKind};
+use crate::title::{ContentHash, Still, TrackId, TrackKind};
 
 /// Longest time to read what is made, the wait for room included.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,6 +22,7 @@ const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mp
 const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
 const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
 const TEXT: HeaderValue = HeaderValue::from_static("text/vtt");
+const JPEG: HeaderValue = HeaderValue::from_static("image/jpeg");
 
 impl<L: Library> Shared<L> {
     /// The object behind `route`, through the cache.
@@ -66,6 +67,12 @@ async fn load<L: Library>(
         Route::MediaPlaylist { title, generation, track } => {
             timeout(READ_TIMEOUT, library.media_playlist(title, generation, track)).await.map_err(late)??
         }
+        Route::IFramePlaylist { title, generation, track } => {
+            timeout(READ_TIMEOUT, library.i_frame_playlist(title, generation, track)).await.map_err(late)??
+        }
+        Route::Still { title, generation, still } => {
+            timeout(READ_TIMEOUT, library.still(title, generation, still)).await.map_err(late)??
+        }
         Route::Init { title, generation, track } => {
             timeout_at(deadline + READ_TIMEOUT, library.init(title, generation, track, deadline)).await.map_err(late)??
         }
@@ -79,15 +86,20 @@ async fn load<L: Library>(
     };
     let (content_type, cache_control, immutable) = match route {
         Route::Multivariant { .. } => (PLAYLIST, multivariant_cache_control, false),
-        Route::MediaPlaylist { .. } => (PLAYLIST, immutable(), true),
+        Route::MediaPlaylist { .. } | Route::IFramePlaylist { .. } => (PLAYLIST, immutable(), true),
+        Route::Still { still, .. } => (still_type(still), immutable(), true),
         Route::Init { track, .. } | Route::Segment { track, .. } => (media_type(track), immutable(), true),
     };
     let hash = ContentHash::of(&document.bytes);
     let object = Object::new(document.bytes, hash, document.changed_at_ms, content_type, cache_control, immutable);
     Ok(match route {
-        // Of what comes here, only an init segment is no text.
-        Route::Init { .. } => object,
-        Route::Multivariant { .. } | Route::MediaPlaylist { .. } | Route::Segment { .. } => object.with_gzip(),
+        Route::Multivariant { .. }
+        | Route::MediaPlaylist { .. }
+        | Route::IFramePlaylist { .. }
+        // Segments that come here are of text.
+        | Route::Segment { .. }
+        | Route::Still { still: Still::Storyboard, .. } => object.with_gzip(),
+        Route::Init { .. } | Route::Still { .. } => object,
     })
 }
 
@@ -110,6 +122,13 @@ async fn load_segment<L: Library>(library: &L, segment: SegmentAddress, deadline
 
 fn immutable() -> HeaderValue {
     HeaderValue::from_static(Freshness::Immutable.cache_control())
+}
+
+fn still_type(still: Still) -> HeaderValue {
+    match still {
+        Still::Poster | Still::Sprite(_) => JPEG,
+        Still::Storyboard => TEXT,
+    }
 }
 
 fn media_type(track: TrackId) -> HeaderValue {

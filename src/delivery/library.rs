@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::title::{ContentHash, Generation, SegmentNumber, TitleId, TrackId};
+use crate::title::{ContentHash, Generation, SegmentNumber, Still, TitleId, TrackId};
 
 /// A playlist, an init segment or a segment of text: small, and made from what is in memory or in the catalogue.
+/// A playlist, an init segment or a still: small, and made from what is in memory or in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Its bytes; the same for the same content on every node.
@@ -78,6 +79,17 @@ pub trait Library: Send + Sync + 'static {
     /// The media playlist of a track.
     fn media_playlist(&self, title: TitleId, generation: Generation, track: TrackId)
     -> impl Future<Output = Result<Document, Miss>> + Send;
+
+    /// The I-frame playlist of a track of pictures. It is unknown until all its segments are made; nothing names it before.
+    fn i_frame_playlist(
+        &self,
+        title: TitleId,
+        generation: Generation,
+        track: TrackId,
+    ) -> impl Future<Output = Result<Document, Miss>> + Send;
+
+    /// A still. It is unknown until it is made; nothing names it before.
+    fn still(&self, title: TitleId, generation: Generation, still: Still) -> impl Future<Output = Result<Document, Miss>> + Send;
 
     /// The init segment of a track, waiting until `deadline` for it to be known.
     fn init(

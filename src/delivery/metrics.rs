@@ -17,27 +17,30 @@ use crate::semantics::Route;
 pub enum Class {
     /// A multivariant playlist.
     Multivariant,
-    /// A media playlist.
+    /// A media playlist, or one of I-frames.
     MediaPlaylist,
     /// An init segment.
     Init,
     /// A media segment.
     Segment,
+    /// A poster, or a part of a storyboard.
+    Still,
     /// A path that names nothing.
     Other,
 }
 
 impl Class {
     /// Every class, in the order of the declaration.
-    pub const ALL: [Self; 5] = [Self::Multivariant, Self::MediaPlaylist, Self::Init, Self::Segment, Self::Other];
+    pub const ALL: [Self; 6] = [Self::Multivariant, Self::MediaPlaylist, Self::Init, Self::Segment, Self::Still, Self::Other];
 
     /// The class of a route.
     pub fn of(route: &Route) -> Self {
         match route {
             Route::Multivariant { .. } => Self::Multivariant,
-            Route::MediaPlaylist { .. } => Self::MediaPlaylist,
+            Route::MediaPlaylist { .. } | Route::IFramePlaylist { .. } => Self::MediaPlaylist,
             Route::Init { .. } => Self::Init,
             Route::Segment { .. } => Self::Segment,
+            Route::Still { .. } => Self::Still,
         }
     }
 
@@ -48,6 +51,7 @@ impl Class {
             Self::MediaPlaylist => "media-playlist",
             Self::Init => "init",
             Self::Segment => "segment",
+            Self::Still => "still",
             Self::Other => "other",
         }
     }

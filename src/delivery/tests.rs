@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::cache;
-use crate::title::{ContentHash, Generation, SegmentNumber, TrackId};
+use crate::title::{ContentHash, Generation, SegmentNumber, Still, TrackId};
 
 const CHANGED_AT_MS: u64 = 784_111_777_000;
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -51,6 +51,20 @@ impl Library for Fake {
             (Generation(1), 0) => Ok(Document { bytes: Bytes::from_static(b"#EXTM3U\n"), changed_at_ms: CHANGED_AT_MS }),
             (Generation(1), _) => Err(Miss::Unknown),
             _ => Err(Miss::Gone),
+        }
+    }
+
+    async fn i_frame_playlist(&self, _: TitleId, _: Generation, track: TrackId) -> Result<Document, Miss> {
+        match track.index {
+            0 => Ok(Document { bytes: Bytes::from("#EXT-X-I-FRAMES-ONLY\n".repeat(50)), changed_at_ms: CHANGED_AT_MS }),
+            _ => Err(Miss::Unknown),
+        }
+    }
+
+    async fn still(&self, _: TitleId, _: Generation, still: Still) -> Result<Document, Miss> {
+        match still {
+            Still::Sprite(1..) => Err(Miss::Unknown),
+            still => Ok(Document { bytes: Bytes::from(still.to_string().repeat(50)), changed_at_ms: CHANGED_AT_MS }),
         }
     }
 
@@ -375,6 +389,27 @@ async fn waiters_are_bounded_and_hits_do_not_count() {
     };
     let (waited, ()) = tokio::join!(origin.ask("GET", &late, &[]), rest);
     assert_eq!(waited.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn stills_and_i_frames_are_immutable_and_of_their_types() {
+    let origin = Origin::usual().await;
+    for (file, content_type, varies) in [
+        ("poster.jpg", "image/jpeg", false),
+        ("sprite-0.jpg", "image/jpeg", false),
+        ("storyboard.vtt", "text/vtt", true),
+        ("v0/iframes.m3u8", "application/vnd.apple.mpegurl", true),
+    ] {
+        let answer = origin.ask("GET", &format!("/t/{}/1/{file}", origin.title), &[("accept-encoding", "gzip")]).await;
+        assert_eq!((answer.status, answer.field("content-type")), (StatusCode::OK, Some(content_type)), "{file}");
+        assert_eq!(answer.field("cache-control"), Some("public, max-age=31536000, immutable"), "{file}");
+        assert_eq!(answer.field("vary").is_some(), varies, "{file}");
+    }
+    for file in ["sprite-1.jpg", "v1/iframes.m3u8"] {
+        let answer = origin.ask("GET", &format!("/t/{}/1/{file}", origin.title), &[]).await;
+        let found = (answer.status, answer.field("cache-control"));
+        assert_eq!(found, (StatusCode::NOT_FOUND, Some("public, max-age=2")), "not made yet, and soon asked for again: {file}");
+    }
 }
 
 #[tokio::test]

@@ -297,6 +297,12 @@ async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expe
         bytes: segment.bytes,
         hash: segment.hash,
     }));
+    expected.extend(catalogue.stills(id, title.ledger).await?.into_iter().map(|still| Expected {
+        part: Part::Still(still.still),
+        key: Key::Object(id, still.hash),
+        bytes: still.bytes,
+        hash: still.hash,
+    }));
     Ok(expected)
 }
 
@@ -344,10 +350,12 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::catalogue::sample::{facts, init_bytes, plan, rates, segment, segment_bytes, segments, title_id, tracks};
+    use crate::catalogue::sample::{
+        facts, init_bytes, plan, rates, segment, segment_bytes, segments, still_bytes, stills, title_id, tracks,
+    };
     use crate::catalogue::{Contradiction, SourceRecord};
     use crate::title::sample::text_track;
-    use crate::title::{Generation, Problem, ProblemCode, SegmentNumber, TextKind, TrackId};
+    use crate::title::{Generation, Problem, ProblemCode, SegmentNumber, Still, TextKind, TrackId};
 
     const FIRST: Generation = Generation::FIRST;
     const SOURCES: CheckOptions = CheckOptions { hash_sources: true };
@@ -391,6 +399,10 @@ mod tests {
                 self.put(Key::Object(id, row.hash), segment_bytes(row.track, row.number.0)).await;
             }
             self.catalogue.commit_segments(id, FIRST, &segments(), 4).await.expect("committed");
+            for row in stills() {
+                self.put(Key::Object(id, row.hash), still_bytes(row.still)).await;
+            }
+            self.catalogue.keep_stills(id, FIRST, &stills(), &[], 4).await.expect("kept");
             self.catalogue.finish(id, FIRST, &rates(), &[], 5).await.expect("finished");
         }
 
@@ -417,7 +429,7 @@ mod tests {
         let findings = check(&fixture.store, &fixture.catalogue, SOURCES, &mut |progress| last = progress).await.expect("checked");
         assert_eq!((findings.violations, findings.leftovers), (vec![], vec![]));
         assert_eq!((last.titles_done, last.titles_total), (4, 4));
-        assert_eq!(last.parts, 3 + 2 * 3 + 9, "sources, init segments, segments");
+        assert_eq!(last.parts, 3 + 2 * 3 + 9 + 3, "sources, init segments, segments, stills");
         assert_eq!(last, findings.progress);
     }
 
@@ -434,6 +446,7 @@ mod tests {
         std::fs::write(fixture.path(Key::Object(id, tracks()[2].init_hash)), vec![0; init_bytes(TrackId::audio(0)).len()])
             .expect("written");
         std::fs::write(fixture.path(Key::Source(id)), b"SOURCE").expect("written");
+        std::fs::remove_file(fixture.path(Key::Object(id, stills()[1].hash))).expect("removed");
         let unnamed = Key::Object(id, ContentHash::of(b"unnamed"));
         fixture.put(unnamed, Bytes::from_static(b"unnamed")).await;
         fixture.put(Key::Source(title_id(9)), Bytes::from_static(b"whose?")).await;
@@ -451,6 +464,7 @@ mod tests {
             },
             Violation::WrongHash { title: id, part: Part::Init(TrackId::audio(0)) },
             Violation::WrongHash { title: id, part: Part::Source },
+            Violation::Missing { title: id, part: Part::Still(Still::Sprite(0)) },
             Violation::Unnamed { title: id, key: unnamed },
             Violation::Ownerless { title: title_id(9), files: 1 },
             Violation::Stranger(Path::new("titles/README").to_owned()),
@@ -493,7 +507,7 @@ mod tests {
             (surveying, Some(TitleState::Surveying), 1),
             (processing, Some(TitleState::Processing), 2),
             (failed, Some(TitleState::Failed), 4),
-            (deleted, None, 13),
+            (deleted, None, 16),
         ];
         assert_eq!(leftovers, expect);
 

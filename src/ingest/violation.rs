@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::catalogue::Contradiction;
 use crate::store::Key;
-use crate::title::{ContentHash, SegmentNumber, TitleId, TitleState, TrackId};
+use crate::title::{ContentHash, SegmentNumber, Still, TitleId, TitleState, TrackId};
 
 /// A part of a title that the catalogue says is in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Part {
     Segment(TrackId, SegmentNumber),
     /// The cues of a text track.
     Document(ContentHash),
+    /// The poster or a part of the storyboard.
+    Still(Still),
 }
 
 /// A broken invariant of durable state.
@@ -94,6 +96,7 @@ impl fmt::Display for Part {
             Self::Init(track) => write!(out, "the init segment of track {track}"),
             Self::Segment(track, number) => write!(out, "segment {number} of track {track}"),
             Self::Document(hash) => write!(out, "the document {hash} of its subtitles"),
+            Self::Still(still) => write!(out, "the still {still}"),
         }
     }
 }

@@ -6,7 +6,6 @@
 
 use bytes::Bytes;
 use ffmpeg_next as ffmpeg;
-use ffmpeg_next::ChannelLayout;
 use ffmpeg_next::codec::encoder::audio::Encoder;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::Sample as Format;
@@ -15,7 +14,8 @@ use ffmpeg_next::frame::Audio;
 use headwater::cmaf::Sample;
 use headwater::title::{AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioTrack, CodecHeader, Problem, ProblemCode};
 
-use super::resample::Stereo;
+use super::resample::layout;
+use super::sound::Sound;
 
 /// Frames encoded before the segment and thrown away.
 pub const PRE_ROLL_FRAMES: u64 = 8;
@@ -31,7 +31,7 @@ fn open(track: &AudioTrack) -> Result<Encoder, Problem> {
     let mut audio = context.encoder().audio().map_err(failed)?;
     audio.set_rate(AUDIO_SAMPLE_RATE as i32);
     audio.set_format(FORMAT);
-    audio.set_channel_layout(ChannelLayout::STEREO);
+    audio.set_channel_layout(layout(usize::from(track.channels)));
     audio.set_bit_rate(track.bit_rate_bps as usize);
     audio.set_time_base(ffmpeg::Rational::new(1, AUDIO_SAMPLE_RATE as i32));
     // SAFETY: the context is owned here and not open yet.
@@ -54,7 +54,7 @@ pub fn header(track: &AudioTrack) -> Result<CodecHeader, Problem> {
 }
 
 /// Encodes `frames` AAC frames. `sound` holds [`PRE_ROLL_FRAMES`] before them, them, and [`POST_ROLL_FRAMES`] after them.
-pub fn encode(track: &AudioTrack, sound: &Stereo, frames: u64) -> Result<Vec<Sample>, Problem> {
+pub fn encode(track: &AudioTrack, sound: &Sound, frames: u64) -> Result<Vec<Sample>, Problem> {
     let mut encoder = open(track)?;
     let length = AAC_FRAME_SAMPLES as usize;
     let mut kept = Vec::with_capacity(frames as usize);
@@ -74,12 +74,13 @@ pub fn encode(track: &AudioTrack, sound: &Stereo, frames: u64) -> Result<Vec<Sam
         }
         Ok(())
     };
-    for (index, (left, right)) in sound.left.chunks_exact(length).zip(sound.right.chunks_exact(length)).enumerate() {
-        let mut frame = Audio::new(FORMAT, length, ChannelLayout::STEREO);
+    for first in (0..sound.len() / length).map(|index| index * length) {
+        let mut frame = Audio::new(FORMAT, length, layout(sound.channels().len()));
         frame.set_rate(AUDIO_SAMPLE_RATE);
-        frame.plane_mut::<f32>(0).copy_from_slice(left);
-        frame.plane_mut::<f32>(1).copy_from_slice(right);
-        frame.set_pts(Some((index * length) as i64));
+        for (plane, samples) in sound.channels().iter().enumerate() {
+            frame.plane_mut::<f32>(plane).copy_from_slice(&samples[first..first + length]);
+        }
+        frame.set_pts(Some(first as i64));
         encoder.send_frame(&frame).map_err(failed)?;
         collect(&mut encoder, &mut kept)?;
     }

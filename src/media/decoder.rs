@@ -40,7 +40,13 @@ impl Decoder {
             (*raw).flags2 |= ffi::AV_CODEC_FLAG2_SKIP_MANUAL;
             (*raw).pkt_timebase = stream.time_base().into();
         }
-        let codec = ffmpeg::decoder::find(context.id())?;
+        let codec = match context.id() {
+            // FFmpeg's own decoders of these do not look at the second picture that holds the transparency.
+            ffmpeg::codec::Id::VP8 if has_alpha_beside(&stream) => ffmpeg::decoder::find_by_name("libvpx"),
+            ffmpeg::codec::Id::VP9 if has_alpha_beside(&stream) => ffmpeg::decoder::find_by_name("libvpx-vp9"),
+            _ => None,
+        };
+        let codec = codec.or_else(|| ffmpeg::decoder::find(context.id()))?;
         let opened = context.decoder().open_as(codec).ok()?;
         Some(Self { opened })
     }
@@ -67,8 +73,23 @@ impl Decoder {
         }
     }
 
+    /// From the next packet on, leaves out pictures that no other picture needs, and with `rough` the smoothing of blocks too.
+    pub fn skim(&mut self, rough: bool) {
+        // SAFETY: the context is open and owned here; both are plain settings that decoders look at for each packet.
+        unsafe {
+            let raw = self.opened.as_mut_ptr();
+            (*raw).skip_frame = ffi::AVDiscard::AVDISCARD_NONREF;
+            (*raw).skip_loop_filter = if rough { ffi::AVDiscard::AVDISCARD_ALL } else { ffi::AVDiscard::AVDISCARD_DEFAULT };
+        }
+    }
+
     /// Forgets everything sent so far.
     pub fn flush(&mut self) {
         self.opened.flush();
     }
+}
+
+/// Whether WebM carries the transparency of the stream's pictures beside them.
+fn has_alpha_beside(stream: &ffmpeg::Stream<'_>) -> bool {
+    stream.metadata().get("alpha_mode") == Some("1")
 }

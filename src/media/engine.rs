@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
+use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf;
 use headwater::title::{
-    AudioFacts, AudioMethod, CodecHeader, ColourFacts, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind,
-    VideoFacts, VideoMethod,
+    AudioFacts, AudioMethod, CodecHeader, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoFacts,
+    VideoMethod, VideoTrack, memory,
 };
 use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
 
@@ -16,33 +17,42 @@ use super::aac_copy::{self, AacCopy};
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
 use super::avc_copy::{self, AvcCopy};
-use super::colour;
+use super::downmix::Target;
+use super::listen::listen;
 use super::pulse::Pulse;
-use super::scaler::Scaler;
+use super::scaler::{Recolours, Scaler};
 use super::source::Source;
+use super::stills::look;
 use super::survey::survey;
-use super::video_encoder::VideoEncoder;
+use super::video_encoder::{VideoEncoder, encoder_format};
 use super::video_lane::{Shown, VideoLane};
 
 /// Answers requests until there are no more.
 ///
 /// # Errors
 /// When the server says something that is no message, or is gone.
-pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse) -> std::io::Result<()> {
+pub fn serve(source: File, mut requests: impl Read, pulse: &Pulse, memory_max_bytes: u64) -> std::io::Result<()> {
     let file = Arc::new(source);
     let mut engine = None;
     while let Some(request) = read_message::<Request>(&mut requests)? {
         let answer = match request {
             Request::Survey => survey(&file, pulse).map(|survey| Reply::Surveyed(Box::new(survey))),
-            Request::Open { facts, plan } => Engine::open(Arc::clone(&file), *facts, *plan, pulse.clone()).map(|opened| {
-                let headers = opened.headers.clone();
-                engine = Some(opened);
-                Reply::Opened(headers)
-            }),
+            Request::Open { facts, plan } => {
+                Engine::open(Arc::clone(&file), *facts, *plan, pulse.clone(), memory_max_bytes).map(|opened| {
+                    let headers = opened.headers.clone();
+                    engine = Some(opened);
+                    Reply::Opened(headers)
+                })
+            }
             Request::Make { number, tracks } => match &mut engine {
                 Some(engine) => engine.make(number, &tracks).map(|()| Reply::Done),
                 None => Err(failed("no plan was opened")),
             },
+            Request::Look => match &engine {
+                Some(engine) => look(&file, &engine.facts, &engine.plan, pulse).map(Reply::Stills),
+                None => Err(failed("no plan was opened")),
+            },
+            Request::Listen { stream } => listen(&file, stream, pulse).map(Reply::Heard),
         };
         pulse.reply(&answer.unwrap_or_else(|problem| Reply::Refused(or_short_of_memory(problem))))?;
     }
@@ -55,33 +65,46 @@ struct Engine {
     facts: SourceFacts,
     plan: Plan,
     headers: Vec<(TrackId, CodecHeader)>,
-    colour: Option<ColourFacts>,
     video: Option<VideoLane>,
     scaler: Option<Scaler>,
-    audio: Vec<(TrackId, AudioLane)>,
+    recolours: Recolours,
     avc: Option<AvcCopy>,
     aac: Vec<(TrackId, AacCopy)>,
+    /// By stream: the renditions of one sound come out of one decode.
+    audio: Vec<(u32, AudioLane)>,
     pulse: Pulse,
+    /// Address space there is; it decides what is made at once, and no byte of what is made.
+    memory_max_bytes: u64,
 }
 
 impl Engine {
-    fn open(file: Arc<File>, facts: SourceFacts, plan: Plan, pulse: Pulse) -> Result<Self, Problem> {
-        let colour = plan.video_stream.and_then(|stream| facts.video(stream)).map(colour::output);
+    fn open(file: Arc<File>, facts: SourceFacts, plan: Plan, pulse: Pulse, memory_max_bytes: u64) -> Result<Self, Problem> {
+        let picture = plan.video_stream.and_then(|stream| facts.video(stream));
         let mut headers = Vec::new();
         for id in plan.tracks() {
-            let header = match (id.kind, colour) {
-                (TrackKind::Video, Some(_)) if is_copied(&plan, id) => avc_copy::header(picture(&facts, &plan)?)?,
+            let header = match (id.kind, picture) {
+                (TrackKind::Video, Some(video)) if is_copied(&plan, id) => avc_copy::header(video)?,
                 (TrackKind::Audio, _) if is_copied(&plan, id) => aac_copy::header(sound(&facts, &plan, id)?)?,
-                (TrackKind::Video, Some(colour)) => {
-                    VideoEncoder::open(&plan.video[usize::from(id.index)], plan.timeline.frame_rate(), colour)?.header()?
-                }
+                (TrackKind::Video, Some(video)) => VideoEncoder::open(&plan.video[usize::from(id.index)], &plan, video)?.header()?,
                 (TrackKind::Video, None) => return Err(failed("the plan's video stream is not in the source")),
                 (TrackKind::Audio | TrackKind::Text, _) => audio_encoder::header(&plan.audio[usize::from(id.index)])?,
             };
             headers.push((id, header));
         }
-        let (video, scaler, audio, avc, aac) = (None, None, Vec::new(), None, Vec::new());
-        Ok(Self { file, facts, plan, headers, colour, video, scaler, audio, avc, aac, pulse })
+        Ok(Self {
+            file,
+            facts,
+            plan,
+            headers,
+            video: None,
+            scaler: None,
+            recolours: Recolours::default(),
+            avc: None,
+            aac: Vec::new(),
+            audio: Vec::new(),
+            pulse,
+            memory_max_bytes,
+        })
     }
 
     fn make(&mut self, number: SegmentNumber, tracks: &[TrackId]) -> Result<(), Problem> {
@@ -97,13 +120,22 @@ impl Engine {
         for index in copied {
             self.copy_video(number, TrackId::video(index as u8))?;
         }
-        if !encoded.is_empty() {
-            self.make_video(number, &encoded)?;
+        // Decoding again costs little beside encoding, and running out of memory costs the title.
+        for run in self.runs(&encoded) {
+            self.make_video(number, &run)?;
         }
         for track in tracks.iter().filter(|track| track.kind == TrackKind::Audio) {
             self.make_audio(number, *track)?;
         }
         Ok(())
+    }
+
+    /// The wanted tracks in runs that can be made at once.
+    fn runs(&self, wanted: &[usize]) -> Vec<Vec<usize>> {
+        let Some(video) = self.plan.video_stream.and_then(|stream| self.facts.video(stream)) else { return Vec::new() };
+        let tracks: Vec<_> = wanted.iter().map(|index| &self.plan.video[*index]).collect();
+        let mut rest = wanted.iter().copied();
+        memory::runs(video, &tracks, self.memory_max_bytes).iter().map(|run| rest.by_ref().take(run.len()).collect()).collect()
     }
 
     fn make_video(&mut self, number: SegmentNumber, wanted: &[usize]) -> Result<(), Problem> {
@@ -130,15 +162,13 @@ impl Engine {
     }
 
     fn encode_video(&mut self, frames: std::ops::Range<u64>, wanted: &[usize]) -> Result<(Vec<VideoEncoder>, u64), Problem> {
-        let Self { plan, facts, colour, scaler, video: Some(lane), headers, pulse, .. } = self else {
+        let Self { plan, facts, scaler, recolours, video: Some(lane), headers, pulse, .. } = self else {
             return Err(failed("there is no picture"));
         };
-        let (Some(colour), Some(video)) = (*colour, plan.video_stream.and_then(|stream| facts.video(stream))) else {
-            return Err(failed("there is no picture"));
-        };
+        let Some(video) = plan.video_stream.and_then(|stream| facts.video(stream)) else { return Err(failed("there is no picture")) };
         let mut encoders = Vec::with_capacity(wanted.len());
         for index in wanted {
-            let encoder = VideoEncoder::open(&plan.video[*index], plan.timeline.frame_rate(), colour)?;
+            let encoder = VideoEncoder::open(&plan.video[*index], plan, video)?;
             let track = TrackId::video(*index as u8);
             if headers.iter().all(|(id, header)| *id != track || Some(header) != encoder.header().ok().as_ref()) {
                 return Err(failed("the encoder changed its parameter sets"));
@@ -151,7 +181,7 @@ impl Engine {
             let missing = match lane.show(slot) {
                 Shown::New { picture, missing } => {
                     if !scaler.as_ref().is_some_and(|scaler| scaler.fits(picture, wanted)) {
-                        *scaler = Some(Scaler::new(picture, video, plan, wanted).map_err(failed)?);
+                        *scaler = Some(Scaler::new(picture, video, plan, wanted, recolours).map_err(failed)?);
                     }
                     let Some(scaler) = scaler else { return Err(failed("no scaler")) };
                     pictures = scaler.scale(picture).map_err(failed)?;
@@ -159,7 +189,7 @@ impl Engine {
                 }
                 Shown::Again { missing } => missing,
                 Shown::Nothing => {
-                    pictures = wanted.iter().map(|index| black(plan.video[*index].width, plan.video[*index].height)).collect();
+                    pictures = wanted.iter().map(|index| black(&plan.video[*index])).collect();
                     true
                 }
             };
@@ -175,7 +205,7 @@ impl Engine {
     fn copy_video(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
         let slots = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
         if self.avc.is_none() {
-            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+            let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
             self.avc = Some(AvcCopy::open(source, picture(&self.facts, &self.plan)?, &self.plan, self.pulse.clone())?);
         }
         let copied = self.avc.as_mut().ok_or_else(|| failed("there is no picture"))?.segment(&slots)?;
@@ -187,7 +217,7 @@ impl Engine {
         let at = match self.aac.iter().position(|(known, _)| *known == id) {
             Some(at) => at,
             None => {
-                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
+                let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
                 let copy = AacCopy::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone())?;
                 self.aac.push((id, copy));
                 self.aac.len() - 1
@@ -202,9 +232,9 @@ impl Engine {
             return self.copy_audio(number, id);
         }
         let frames = self.plan.audio_frames(id.index, number).ok_or_else(|| failed("no such segment"))?;
-        let stretch = self.audio_lane(id)?.stretch(&frames).map_err(failed)?;
-        let track = &self.plan.audio[usize::from(id.index)];
-        let samples = audio_encoder::encode(track, &stretch.sound, frames.end - frames.start)?;
+        let track = self.plan.audio[usize::from(id.index)].clone();
+        let stretch = self.audio_lane(track.stream)?.stretch(&frames, Target::of_channels(track.channels)).map_err(failed)?;
+        let samples = audio_encoder::encode(&track, &stretch.sound, frames.end - frames.start)?;
         self.send(id, number, &samples, stretch.concealed, 0)
     }
 
@@ -216,19 +246,22 @@ impl Engine {
 
     fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
         if self.video.is_none() {
-            let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
-            self.video = VideoLane::open(source, picture(&self.facts, &self.plan)?, &self.plan);
+            let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
+            let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
+            let sound = self.facts.seams.is_empty() && self.facts.corrupt_packet_count == 0;
+            self.video = VideoLane::open(source, video, &self.plan, sound);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }
 
-    fn audio_lane(&mut self, id: TrackId) -> Result<&mut AudioLane, Problem> {
-        let at = match self.audio.iter().position(|(known, _)| *known == id) {
+    fn audio_lane(&mut self, stream: u32) -> Result<&mut AudioLane, Problem> {
+        let at = match self.audio.iter().position(|(known, _)| *known == stream) {
             Some(at) => at,
             None => {
-                let source = Source::open(Arc::clone(&self.file), self.pulse.clone())?;
-                let lane = AudioLane::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone());
-                self.audio.push((id, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
+                let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
+                let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
+                let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
+                self.audio.push((stream, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1
             }
         };
@@ -263,11 +296,18 @@ fn or_short_of_memory(problem: Problem) -> Problem {
     if short { failed(ffmpeg_next::Error::Other { errno: libc::ENOMEM }) } else { problem }
 }
 
-/// A black picture in limited range.
-fn black(width: u32, height: u32) -> Video {
-    let mut picture = Video::new(ffmpeg_next::format::Pixel::YUV420P, width, height);
-    for (plane, value) in [(0, 16), (1, 128), (2, 128)] {
-        picture.data_mut(plane).fill(value);
+/// A black picture in the form that the track's encoder takes.
+fn black(track: &VideoTrack) -> Video {
+    let format = encoder_format(track);
+    let mut picture = Video::new(format, track.width, track.height);
+    for (plane, value) in [(0, 16_u16), (1, 128), (2, 128)] {
+        match format {
+            Pixel::YUV420P10LE => {
+                let code = (value << 2).to_le_bytes();
+                picture.data_mut(plane).chunks_exact_mut(2).for_each(|place| place.copy_from_slice(&code));
+            }
+            _ => picture.data_mut(plane).fill(value as u8),
+        }
     }
     picture
 }

@@ -1,4 +1,4 @@
-//! Sound on one clock: any layout to stereo without touching time, and any rate to 48 kHz with an exact phase.
+//! Sound on one clock: any rate to 48 kHz with an exact phase.
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ChannelLayout;
@@ -8,67 +8,9 @@ use ffmpeg_next::frame::Audio;
 use ffmpeg_next::software::resampling::Context;
 use headwater::title::AUDIO_SAMPLE_RATE;
 
-use super::reference::refer;
+use super::sound::Sound;
 
 const PLANAR: Sample = Sample::F32(Type::Planar);
-
-/// Two channels of samples, equally long.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stereo {
-    /// Left.
-    pub left: Vec<f32>,
-    /// Right.
-    pub right: Vec<f32>,
-}
-
-impl Stereo {
-    /// `length` samples of silence.
-    pub fn silence(length: usize) -> Self {
-        Self { left: vec![0.0; length], right: vec![0.0; length] }
-    }
-
-    /// Samples of each channel.
-    pub fn len(&self) -> usize {
-        self.left.len()
-    }
-}
-
-/// Brings decoded frames to stereo float at their own rate. Keeps no samples back.
-#[derive(Default)]
-pub struct Downmix {
-    context: Option<(Context, Form)>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-struct Form {
-    format: Sample,
-    layout: ChannelLayout,
-    rate: u32,
-}
-
-impl Downmix {
-    /// The frame's samples in stereo.
-    pub fn convert(&mut self, frame: &Audio) -> Result<Stereo, ffmpeg::Error> {
-        let layout = match frame.channel_layout() {
-            layout if layout.is_empty() => ChannelLayout::default(i32::from(frame.channels())),
-            layout => layout,
-        };
-        // A single channel goes to both sides as loud as it is, as players do with it.
-        let to = if frame.channels() == 1 { layout } else { ChannelLayout::STEREO };
-        let form = Form { format: frame.format(), layout, rate: frame.rate() };
-        if self.context.as_ref().is_none_or(|(_, known)| *known != form) {
-            let context = Context::get(form.format, form.layout, form.rate, PLANAR, to, form.rate)?;
-            self.context = Some((context, form));
-        }
-        let Some((context, _)) = &mut self.context else { return Err(ffmpeg::Error::Bug) };
-        let mut input = Audio::empty();
-        refer(&mut input, frame)?;
-        input.set_channel_layout(layout);
-        let mut output = Audio::empty();
-        context.run(&input, &mut output)?;
-        Ok(read(&output))
-    }
-}
 
 /// Source samples on either side that the resampling filter looks at, at most, for each sample of rate reduction.
 const FILTER_REACH: i64 = 64;
@@ -104,31 +46,32 @@ impl Phase {
     }
 
     /// Resamples a whole stretch.
-    pub fn resample(self, stretch: &Stereo) -> Result<Stereo, ffmpeg::Error> {
+    pub fn resample(self, stretch: &Sound) -> Result<Sound, ffmpeg::Error> {
         if self.rate == i64::from(AUDIO_SAMPLE_RATE) {
             return Ok(stretch.clone());
         }
         let rate = self.rate as u32;
-        let mut context = Context::get(PLANAR, ChannelLayout::STEREO, rate, PLANAR, ChannelLayout::STEREO, AUDIO_SAMPLE_RATE)?;
-        let mut input = Audio::new(PLANAR, stretch.len(), ChannelLayout::STEREO);
+        let layout = layout(stretch.channels().len());
+        let mut context = Context::get(PLANAR, layout, rate, PLANAR, layout, AUDIO_SAMPLE_RATE)?;
+        let mut input = Audio::new(PLANAR, stretch.len(), layout);
         input.set_rate(rate);
-        input.plane_mut::<f32>(0).copy_from_slice(&stretch.left);
-        input.plane_mut::<f32>(1).copy_from_slice(&stretch.right);
+        for (plane, samples) in stretch.channels().iter().enumerate() {
+            input.plane_mut::<f32>(plane).copy_from_slice(samples);
+        }
         let room = stretch.len() as i64 * self.period_out / self.period_in + 256;
-        let mut output = Audio::new(PLANAR, room as usize, ChannelLayout::STEREO);
+        let mut output = Audio::new(PLANAR, room as usize, layout);
         output.set_rate(AUDIO_SAMPLE_RATE);
         context.run(&input, &mut output)?;
-        Ok(read(&output))
+        if output.samples() == 0 {
+            return Ok(Sound::silence(stretch.channels().len(), 0));
+        }
+        Sound::decoded(&output).ok_or(ffmpeg::Error::Bug)
     }
 }
 
-fn read(frame: &Audio) -> Stereo {
-    let samples = frame.samples();
-    if samples == 0 {
-        return Stereo::default();
-    }
-    let side = |plane: usize| frame.plane::<f32>(plane.min(frame.planes() - 1))[..samples].to_vec();
-    Stereo { left: side(0), right: side(1) }
+/// The layout of sound that goes to the encoder. For 5.1 it is the one that AAC has a channelConfiguration for.
+pub fn layout(channels: usize) -> ChannelLayout {
+    if channels > 2 { ChannelLayout::_5POINT1_BACK } else { ChannelLayout::STEREO }
 }
 
 fn gcd(a: i64, b: i64) -> i64 {
@@ -141,15 +84,16 @@ mod tests {
 
     #[test]
     fn neighbouring_stretches_agree_on_every_sample() {
-        for rate in [8000_u32, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000] {
+        let rates = [8000_u32, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
+        for (rate, channels) in rates.map(|rate| (rate, 2)).into_iter().chain([(44_100, 6)]) {
             let phase = Phase::new(rate);
             let tone = |sample: i64| (sample as f32 * 2.0 * std::f32::consts::PI * 440.0 / rate as f32).sin();
             let make = |start: i64, end: i64| {
                 let (first, last, at) = phase.stretch(start, end);
-                let left: Vec<f32> = (first..last).map(tone).collect();
-                let out = phase.resample(&Stereo { right: left.clone(), left }).expect("resampled");
-                let skip = (start - at) as usize;
-                out.left[skip..skip + (end - start) as usize].to_vec()
+                let channel: Vec<f32> = (first..last).map(tone).collect();
+                let out = phase.resample(&Sound::new(vec![channel; channels])).expect("resampled");
+                assert!(out.channels().windows(2).all(|pair| pair[0] == pair[1]), "channels stay in step");
+                out.cut((start - at) as usize, (end - start) as usize).channels()[channels - 1].clone()
             };
             let whole = make(-2048, 20_480);
             let (one, two) = (make(-2048, 5120), make(5120, 20_480));

@@ -1,62 +1,97 @@
-//! One decoded picture becomes the pictures of all rungs: made upright, brought to 8-bit 4:2:0, scaled in cascade.
+//! One decoded picture becomes the pictures of all rungs: laid over black where it is transparent, fitted into the plan's
+//! frame, made upright, brought to the colours and bits of the rungs, scaled in cascade.
+
+use std::rc::Rc;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::filter::Graph;
 use ffmpeg_next::frame::Video;
-use headwater::title::{Orientation, Plan, VideoFacts};
+use headwater::title::{ColourFacts, LightFacts, Orientation, Plan, VideoFacts, VideoRange};
 
-use super::colour;
+use super::recolour::{self, Recolour};
 use super::reference::refer;
+use super::shape::{Shape, Siting};
+use super::tone::Conversion;
 
-/// A filter graph from a source picture to the wanted rungs. It keeps no state from picture to picture.
+/// A way from a source picture to the wanted rungs. It keeps no state from picture to picture.
 pub struct Scaler {
     graph: Graph,
+    /// Where the colours need more than the filters do: how they are converted, and the way from there to the rungs.
+    converted: Option<(Rc<Recolour>, Graph)>,
     wanted: Vec<usize>,
+    /// Those of the wanted that are of standard dynamic range.
+    standard: Vec<usize>,
     shape: Shape,
 }
 
-/// What a graph is built for; a picture of another shape needs another graph.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    width: u32,
-    height: u32,
-    format: i32,
-}
+/// Conversions that were sampled before, for sampling takes as long as scaling a picture.
+#[derive(Default)]
+pub struct Recolours(Vec<(ColourFacts, ColourFacts, Rc<Recolour>)>);
 
-impl Shape {
-    fn of(frame: &Video) -> Self {
-        // SAFETY: reads one integer of a frame that is alive.
-        let format = unsafe { (*frame.as_ptr()).format };
-        Self { width: frame.width(), height: frame.height(), format }
+/// Conversions kept; sources that change their colours more often than this sample them again.
+const RECOLOURS_MAX: usize = 4;
+
+impl Recolours {
+    fn get(&mut self, from: ColourFacts, to: ColourFacts, light: &LightFacts) -> Rc<Recolour> {
+        if let Some((.., recolour)) = self.0.iter().find(|known| (known.0, known.1) == (from, to)) {
+            return Rc::clone(recolour);
+        }
+        let recolour = Rc::new(Recolour::new(&Conversion::new(from, to, light)));
+        if self.0.len() >= RECOLOURS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((from, to, Rc::clone(&recolour)));
+        recolour
     }
 }
 
 impl Scaler {
-    /// Builds the graph for pictures like `frame`. `wanted` are indices into the plan's video tracks, rising; each is scaled
+    /// Prepares the way for pictures like `frame`. `wanted` are indices into the plan's video tracks, rising; each is scaled
     /// from the one above it whether or not that one is wanted, so the outcome does not depend on who asks.
-    pub fn new(frame: &Video, video: &VideoFacts, plan: &Plan, wanted: &[usize]) -> Result<Self, ffmpeg::Error> {
+    pub fn new(frame: &Video, video: &VideoFacts, plan: &Plan, wanted: &[usize], recolours: &mut Recolours) -> Result<Self, ffmpeg::Error> {
         let shape = Shape::of(frame);
-        let mut graph = Graph::new();
-        // SAFETY: the graph is freshly made and not configured yet.
-        unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
-        let filter = |name: &str| ffmpeg::filter::find(name).ok_or(ffmpeg::Error::FilterNotFound);
-        let arguments = format!("video_size={}x{}:pix_fmt={}:time_base=1/1000:pixel_aspect=1/1", shape.width, shape.height, shape.format);
-        graph.add(&filter("buffer")?, "in", &arguments)?;
-        for index in wanted {
-            graph.add(&filter("buffersink")?, &sink_name(*index), "")?;
+        let meant = shape.meant_colour(video);
+        let of_range = |standard: bool| -> Rungs {
+            let is_here = |index: &usize| (plan.video[*index].range == VideoRange::Sdr) == standard;
+            Rungs { plan, all: (0..plan.video.len()).filter(is_here).collect(), wanted: wanted.iter().copied().filter(is_here).collect() }
+        };
+        let (standard, high) = (of_range(true), of_range(false));
+        let target = video.standard_colour();
+        let recoloured = !standard.wanted.is_empty() && meant.standard() != Some(target);
+        let mut spec = String::from("[in]");
+        spec += &over_black(&shape);
+        let both = !standard.wanted.is_empty() && !high.wanted.is_empty();
+        spec += if both { "split=2[standard][high];" } else { "null" };
+        let mut sinks = Vec::new();
+        for (rungs, label, recoloured) in [(&standard, "[standard]", recoloured), (&high, "[high]", false)] {
+            let Some(top) = rungs.top() else { continue };
+            spec += if both { label } else { "," };
+            spec += &fitted(&shape, meant, video, plan, top, if recoloured { FORM_NAME } else { rungs.form() });
+            if recoloured {
+                spec += "[form];";
+                sinks.push("form".to_owned());
+            } else {
+                spec += &rungs.cascade();
+                sinks.extend(rungs.wanted.iter().map(|index| sink_name(*index)));
+            }
         }
-        let spec = specification(shape.format, video, plan, wanted);
-        let mut parser = graph.output("in", 0)?;
-        for index in wanted {
-            parser = parser.input(&sink_name(*index), 0)?;
-        }
-        parser.parse(&spec)?;
-        graph.validate()?;
-        Ok(Self { graph, wanted: wanted.to_vec(), shape })
+        let graph = graph(&shape, &spec, &sinks)?;
+        let converted = if recoloured {
+            let recolour = recolours.get(ColourFacts { full_range: Some(false), ..meant }, target, &video.light);
+            let top = standard.top().ok_or(ffmpeg::Error::InvalidData)?;
+            let (width, height) = (plan.video[top].width, plan.video[top].height);
+            let shape = Shape { width, height, format: ffi::AVPixelFormat::from(recolour::FORM) as i32, ..shape };
+            let spec = format!("[in]scale=flags={FLAGS}:{LEFT_OUT},format={},setsar=1{}", standard.form(), standard.cascade());
+            let sinks: Vec<String> = standard.wanted.iter().map(|index| sink_name(*index)).collect();
+            Some((recolour, self::graph(&shape, &spec, &sinks)?))
+        } else {
+            None
+        };
+        Ok(Self { graph, converted, wanted: wanted.to_vec(), standard: standard.wanted, shape })
     }
 
-    /// Whether this graph takes pictures like `frame` to `wanted`.
+    /// Whether this takes pictures like `frame` to `wanted`.
     pub fn fits(&self, frame: &Video, wanted: &[usize]) -> bool {
         self.shape == Shape::of(frame) && self.wanted == wanted
     }
@@ -68,81 +103,221 @@ impl Scaler {
         refer(&mut shared, frame)?;
         // Picture types of the source must not steer the encoders.
         shared.set_kind(ffmpeg::picture::Type::None);
-        shared.set_pts(Some(0));
-        self.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&shared)?;
+        push(&mut self.graph, shared)?;
+        if let Some((recolour, graph)) = &mut self.converted {
+            let picture = pull(&mut self.graph, "form")?;
+            push(graph, recolour.convert(&picture)?)?;
+        }
         let mut pictures = Vec::with_capacity(self.wanted.len());
         for index in &self.wanted {
-            let mut picture = Video::empty();
-            self.graph.get(&sink_name(*index)).ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut picture)?;
-            pictures.push(picture);
+            let name = sink_name(*index);
+            let graph = match &mut self.converted {
+                Some((_, graph)) if self.standard.contains(index) => graph,
+                _ => &mut self.graph,
+            };
+            pictures.push(pull(graph, &name)?);
         }
         Ok(pictures)
     }
+}
+
+/// How FFmpeg's scaler works: exact, so that every processor gives the same.
+const FLAGS: &str = "bicubic+accurate_rnd+bitexact";
+/// The name of [`recolour::FORM`].
+const FORM_NAME: &str = "yuv444p10le";
+/// Chroma of the rungs lies where players expect it, level with the left sample.
+const LEFT_OUT: &str = "out_h_chr_pos=0:out_v_chr_pos=128";
+const LEFT_IN: &str = "in_h_chr_pos=0:in_v_chr_pos=128";
+
+fn push(graph: &mut Graph, mut picture: Video) -> Result<(), ffmpeg::Error> {
+    picture.set_pts(Some(0));
+    graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&picture)
+}
+
+fn pull(graph: &mut Graph, sink: &str) -> Result<Video, ffmpeg::Error> {
+    let mut picture = Video::empty();
+    graph.get(sink).ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut picture)?;
+    Ok(picture)
+}
+
+/// A graph from `in`, which takes pictures of that shape, to the sinks.
+fn graph(shape: &Shape, spec: &str, sinks: &[String]) -> Result<Graph, ffmpeg::Error> {
+    let mut graph = Graph::new();
+    // SAFETY: the graph is freshly made and not configured yet.
+    unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
+    let filter = |name: &str| ffmpeg::filter::find(name).ok_or(ffmpeg::Error::FilterNotFound);
+    let arguments = format!("video_size={}x{}:pix_fmt={}:time_base=1/1000:pixel_aspect=1/1", shape.width, shape.height, shape.format);
+    graph.add(&filter("buffer")?, "in", &arguments)?;
+    for sink in sinks {
+        graph.add(&filter("buffersink")?, sink, "")?;
+    }
+    let mut parser = graph.output("in", 0)?;
+    for sink in sinks {
+        parser = parser.input(sink, 0)?;
+    }
+    // Chains are parted by a semicolon; none follows the last.
+    parser.parse(spec.trim_end_matches(';'))?;
+    graph.validate()?;
+    Ok(graph)
 }
 
 fn sink_name(index: usize) -> String {
     format!("out{index}")
 }
 
-/// The graph in FFmpeg's filter language.
-fn specification(format: i32, video: &VideoFacts, plan: &Plan, wanted: &[usize]) -> String {
-    let mut spec = String::from("[in]");
-    let last = wanted.iter().copied().max().unwrap_or(0);
-    for (index, track) in plan.video.iter().enumerate().take(last + 1) {
-        if index == 0 {
-            let turned = plan.orientation.swaps_sides();
-            let (width, height) = if turned { (track.height, track.width) } else { (track.width, track.height) };
-            spec += &conversion(format, video, width, height);
-            spec += &turn(plan.orientation);
-            spec += "setsar=1";
-        } else {
-            spec += &format!("[c{index}]scale=w={}:h={}:flags=bicubic", track.width, track.height);
-        }
-        let (here, further) = (wanted.contains(&index), index < last);
-        match (here, further) {
-            (true, true) => spec += &format!(",split=2[out{index}][c{}];", index + 1),
-            (true, false) => spec += &format!("[out{index}]"),
-            (false, _) => spec += &format!("[c{}];", index + 1),
-        }
-    }
-    spec
+/// The rungs of one range, largest first, and those of them that are wanted.
+struct Rungs<'a> {
+    plan: &'a Plan,
+    all: Vec<usize>,
+    wanted: Vec<usize>,
 }
 
-/// From whatever the decoder gives to limited-range 8-bit 4:2:0 of the largest rung's stored size.
-fn conversion(format: i32, video: &VideoFacts, width: u32, height: u32) -> String {
-    let scale = format!("scale=w={width}:h={height}:flags=bicubic");
-    if colour::is_hdr(video) {
-        let facts = video.colour;
-        let known = |code: u8, usual: u8| if code == 2 { usual } else { code };
-        // Light is brought to linear, into the smaller gamut, then under the brightness that a standard display has.
-        return format!(
-            "setparams=color_primaries={}:color_trc={}:colorspace={},{scale},zscale=t=linear:npl=203,format=gbrpf32le,\
-             zscale=p=bt709,tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv420p,",
-            known(facts.primaries, 9),
-            facts.transfer,
-            known(facts.matrix, 9)
-        );
+impl Rungs<'_> {
+    /// The largest, when any is wanted.
+    fn top(&self) -> Option<usize> {
+        self.all.first().copied().filter(|_| !self.wanted.is_empty())
     }
-    let matrix = if is_rgb(format) { format!(":out_color_matrix={}", colour::matrix_name(colour::output(video))) } else { String::new() };
-    format!("{scale}:out_range=tv{matrix},format=yuv420p,")
+
+    /// Name of the pixel format of their pictures.
+    fn form(&self) -> &'static str {
+        match self.top().map(|top| self.plan.video[top].range) {
+            Some(VideoRange::Pq | VideoRange::Hlg) => "yuv420p10le",
+            Some(VideoRange::Sdr) | None => "yuv420p",
+        }
+    }
+
+    /// From the picture of the largest to the sinks, as far down as is wanted.
+    fn cascade(&self) -> String {
+        let mut spec = String::new();
+        let Some(last) = self.wanted.last() else { return spec };
+        for (place, index) in self.all.iter().enumerate().take_while(|(_, index)| *index <= last) {
+            let track = &self.plan.video[*index];
+            if place > 0 {
+                spec += &format!("[c{index}]scale=w={}:h={}:flags={FLAGS}:{LEFT_IN}:{LEFT_OUT}", track.width, track.height);
+            }
+            let next = self.all.get(place + 1).filter(|_| index < last);
+            match (self.wanted.contains(index), next) {
+                (true, Some(next)) => spec += &format!(",split=2[out{index}][c{next}];"),
+                (true, None) => spec += &format!("[out{index}];"),
+                (false, Some(next)) => spec += &format!("[c{next}];"),
+                (false, None) => {}
+            }
+        }
+        spec
+    }
 }
 
-fn is_rgb(format: i32) -> bool {
-    // SAFETY: the number comes from a decoded frame, so it is one of the enumeration; the result is null or static.
-    unsafe {
-        let format: ffi::AVPixelFormat = std::mem::transmute(format);
-        let rgb = u64::from(ffi::AV_PIX_FMT_FLAG_RGB as u32 | ffi::AV_PIX_FMT_FLAG_PAL as u32);
-        ffi::av_pix_fmt_desc_get(format).as_ref().is_some_and(|descriptor| descriptor.flags & rgb != 0)
+/// Lays a transparent picture over black; nothing for others.
+fn over_black(shape: &Shape) -> String {
+    if !shape.has_alpha() {
+        return String::new();
+    }
+    let form = match (shape.is_rgb(), shape.bit_depth() > 8) {
+        (true, false) => "gbrap",
+        (true, true) => "gbrap16le",
+        (false, false) => "yuva444p",
+        (false, true) => "yuva444p16le",
+    };
+    format!("scale=flags={FLAGS}:{},format={form},premultiply=inplace=1,", siting_in(shape.siting))
+}
+
+/// Into the largest rung's frame: scaled, and where the picture has another shape than the plan, between black bars; then
+/// made upright. The range becomes limited; red, green and blue become luma and chroma.
+fn fitted(shape: &Shape, meant: ColourFacts, video: &VideoFacts, plan: &Plan, top: usize, form: &str) -> String {
+    let track = &plan.video[top];
+    let turned = plan.orientation.swaps_sides();
+    let frame = if turned { (track.height, track.width) } else { (track.width, track.height) };
+    let inner = inner_size(shape, video, frame);
+    let mut spec = format!("scale=w={}:h={}:flags={FLAGS}", inner.0, inner.1);
+    if shape.is_rgb() {
+        spec += "+full_chroma_inp";
+    }
+    spec += &format!(":{}:{LEFT_OUT}:out_range=tv", siting_in(shape.siting));
+    if shape.is_rgb() {
+        spec += &format!(":out_color_matrix={}", matrix_name(meant.matrix));
+    }
+    spec += &format!(",format={form}");
+    if inner != frame {
+        // Chroma has no half places.
+        let (left, above) = ((frame.0 - inner.0) / 4 * 2, (frame.1 - inner.1) / 4 * 2);
+        spec += &format!(",pad=w={}:h={}:x={left}:y={above}:color=black", frame.0, frame.1);
+    }
+    spec += &turn(plan.orientation);
+    spec + ",setsar=1"
+}
+
+fn siting_in(siting: Siting) -> String {
+    format!("in_h_chr_pos={}:in_v_chr_pos={}", siting.right, siting.down)
+}
+
+/// The size, even, that a picture gets within a frame of the plan, both not turned yet. Pictures like those that were
+/// surveyed fill it.
+fn inner_size(shape: &Shape, video: &VideoFacts, frame: (u32, u32)) -> (u32, u32) {
+    let usual_aspect = shape.aspect == video.coded_aspect || shape.aspect.0 == 0;
+    if usual_aspect && (shape.width, shape.height) == (video.width, video.height) {
+        return frame;
+    }
+    let aspect = if usual_aspect { video.sample_aspect } else { shape.aspect };
+    let (wide, high) = match aspect {
+        (0, _) | (_, 0) => (1, 1),
+        aspect => aspect,
+    };
+    // Compared across, so that nothing is rounded before the end.
+    let across = u128::from(shape.width) * u128::from(wide) * u128::from(frame.1);
+    let down = u128::from(shape.height) * u128::from(high) * u128::from(frame.0);
+    let part = |side: u32, of: u128, whole: u128| {
+        let even = (u128::from(side) * of + whole) / (2 * whole) * 2;
+        u32::try_from(even).unwrap_or(side).clamp(2, side)
+    };
+    if across >= down { (frame.0, part(frame.1, down, across)) } else { (part(frame.0, across, down), frame.1) }
+}
+
+/// FFmpeg's name for a matrix that RGB sources are converted with.
+fn matrix_name(matrix: u8) -> &'static str {
+    match matrix {
+        1 => "bt709",
+        9 => "bt2020",
+        _ => "bt601",
     }
 }
 
 fn turn(orientation: Orientation) -> String {
-    let mirror = if orientation.mirror { "hflip," } else { "" };
+    let mirror = if orientation.mirror { ",hflip" } else { "" };
     let turn = match orientation.quarter_turns {
-        1 => "transpose=clock,",
-        2 => "hflip,vflip,",
-        3 => "transpose=cclock,",
+        1 => ",transpose=clock",
+        2 => ",hflip,vflip",
+        3 => ",transpose=cclock",
         _ => "",
     };
     format!("{mirror}{turn}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: u32, height: u32, aspect: (u32, u32)) -> Shape {
+        let colour = ColourFacts::STANDARD;
+        Shape { width, height, format: 0, aspect, colour, siting: Siting::LEFT }
+    }
+
+    #[test]
+    fn pictures_of_another_shape_are_fitted_uncropped() {
+        let mut video = super::super::testing::video_facts(720, 576);
+        video.sample_aspect = (64, 45);
+        video.coded_aspect = (64, 45);
+        // (size, pixel shape, frame, inner)
+        for (size, aspect, frame, expect) in [
+            ((720, 576), (64, 45), (1024, 576), (1024, 576)),
+            ((720, 576), (0, 1), (1024, 576), (1024, 576)),
+            ((720, 576), (16, 15), (1024, 576), (768, 576)),
+            ((360, 288), (64, 45), (1024, 576), (1024, 576)),
+            ((1920, 1080), (1, 1), (1024, 576), (1024, 576)),
+            ((1080, 1920), (1, 1), (1024, 576), (324, 576)),
+            ((2000, 500), (1, 1), (1024, 576), (1024, 256)),
+            ((16_000, 2), (1, 1), (16, 16), (16, 2)),
+        ] {
+            assert_eq!(inner_size(&picture(size.0, size.1, aspect), &video, frame), expect, "{size:?} of {aspect:?}");
+        }
+    }
 }

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::{Input, StreamIo};
-use headwater::title::{Problem, ProblemCode};
+use headwater::title::{Problem, ProblemCode, Seam};
 
+use super::clock::Clocks;
 use super::pulse::Pulse;
 use super::sniff::length;
 
@@ -38,11 +39,12 @@ pub struct Source {
     file: Arc<File>,
     pulse: Pulse,
     corrupt_count: u64,
+    clocks: Clocks,
 }
 
 impl Source {
-    /// Opens the file and finds its streams.
-    pub fn open(file: Arc<File>, pulse: Pulse) -> Result<Self, Problem> {
+    /// Opens the file and finds its streams. Timestamps are mended by these seams, wherever reading begins.
+    pub fn open(file: Arc<File>, seams: &[Seam], pulse: Pulse) -> Result<Self, Problem> {
         let reader = Reader { file: Arc::clone(&file), at: 0, pulse: Pulse::clone(&pulse) };
         let reader = OneThread(reader);
         let mut io = StreamIo::from_read_seek_with_capacity(reader, READ_BYTES).map_err(|error| corrupt("no buffer", error))?;
@@ -75,7 +77,8 @@ impl Source {
         if found < 0 {
             return Err(corrupt("its streams cannot be read", ffmpeg::Error::from(found)));
         }
-        Ok(Self { input, file, pulse, corrupt_count: 0 })
+        let clocks = Clocks::of(&input, seams);
+        Ok(Self { input, file, pulse, corrupt_count: 0, clocks })
     }
 
     /// The demuxer's view of the source.
@@ -111,6 +114,7 @@ impl Source {
             match packet.read(&mut self.input) {
                 Ok(()) => {
                     self.corrupt_count += u64::from(packet.is_corrupt());
+                    self.clocks.set(&mut packet);
                     return Some(packet);
                 }
                 Err(ffmpeg::Error::Eof) => return None,
@@ -135,7 +139,7 @@ impl Source {
         };
         for way in ways {
             let there = match (way, position) {
-                (Way::Time, _) => self.seek(stream as i32, pts, ffi::AVSEEK_FLAG_BACKWARD),
+                (Way::Time, _) => self.seek(stream as i32, self.clocks.raw(stream, pts, position), ffi::AVSEEK_FLAG_BACKWARD),
                 (Way::Bytes, Some(position)) => self.seek(-1, position as i64, ffi::AVSEEK_FLAG_BYTE),
                 (Way::Bytes, None) => false,
                 (Way::Start, _) => self.rewind(),
@@ -143,12 +147,15 @@ impl Source {
             if !there {
                 continue;
             }
-            while let Some(packet) = self.read() {
+            while let Some(mut packet) = self.read() {
                 if packet.stream() != stream as usize {
                     continue;
                 }
-                let Some(time) = packet.pts().or(packet.dts()) else { continue };
                 let here = u64::try_from(packet.position()).ok();
+                if position.is_some() && here == position {
+                    self.clocks.count_from(&mut packet, pts);
+                }
+                let Some(time) = packet.pts().or(packet.dts()) else { continue };
                 if time == pts && (position.is_none() || here.is_none() || here == position) {
                     return Some(packet);
                 }
@@ -162,6 +169,7 @@ impl Source {
     }
 
     fn seek(&mut self, stream: i32, target: i64, flags: i32) -> bool {
+        self.clocks.leave();
         // SAFETY: the context is open; a failed seek leaves it usable.
         unsafe { ffi::av_seek_frame(self.input.as_mut_ptr(), stream, target, flags) >= 0 }
     }
@@ -169,11 +177,10 @@ impl Source {
     /// Opens the source anew, which is the one way back to the start that works for every demuxer.
     fn rewind(&mut self) -> bool {
         let kept: Vec<u32> = (0..self.input.nb_streams()).filter(|index| self.is_kept(*index)).collect();
-        match Self::open(Arc::clone(&self.file), Pulse::clone(&self.pulse)) {
+        match Self::open(Arc::clone(&self.file), self.clocks.seams(), Pulse::clone(&self.pulse)) {
             Ok(fresh) => {
-                let corrupt_count = self.corrupt_count;
-                *self = fresh;
-                self.corrupt_count = corrupt_count;
+                let was = std::mem::replace(self, fresh);
+                self.corrupt_count = was.corrupt_count;
                 if let [stream] = kept.as_slice() {
                     self.only(*stream);
                 }
@@ -203,10 +210,10 @@ struct Reader {
     pulse: Pulse,
 }
 
-/// The worker has one thread, so what must be `Send` for FFmpeg's wrapper never leaves it.
+/// Our own code starts no thread, so what must be `Send` for FFmpeg's wrapper never leaves the first one.
 struct OneThread<T>(T);
 
-// SAFETY: the worker starts no thread (the sandbox forbids it), so the value is never used from another one.
+// SAFETY: reading is asked for by the thread that runs the engine alone: there is no other but x265's, which sees pictures.
 unsafe impl<T> Send for OneThread<T> {}
 
 impl Read for OneThread<Reader> {

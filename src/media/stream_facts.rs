@@ -6,7 +6,7 @@ use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec::packet::Ref;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::{Disposition, Stream};
-use headwater::title::{ColourFacts, FieldOrder, Orientation, SubtitleForm, TimeBase};
+use headwater::title::{AudioRoles, ColourFacts, FieldOrder, Orientation, SubtitleForm, TimeBase};
 
 /// The codec parameters of a stream.
 pub fn parameters<'a>(stream: &'a Stream<'a>) -> &'a ffi::AVCodecParameters {
@@ -165,6 +165,17 @@ pub fn is_attached_picture(stream: &Stream<'_>) -> bool {
 /// Whether the container marks the stream as the default of its kind.
 pub fn is_default(stream: &Stream<'_>) -> bool {
     stream.disposition().contains(Disposition::DEFAULT)
+}
+
+/// What the container says an audio stream is for.
+pub fn audio_roles(stream: &Stream<'_>) -> AudioRoles {
+    let disposition = stream.disposition();
+    AudioRoles {
+        described: disposition.intersects(Disposition::VISUAL_IMPAIRED | Disposition::DESCRIPTIONS),
+        commentary: disposition.contains(Disposition::COMMENT),
+        original: disposition.contains(Disposition::ORIGINAL),
+        dubbed: disposition.contains(Disposition::DUB),
+    }
 }
 
 fn owned(text: *const libc::c_char) -> Option<String> {

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
+use ffmpeg_next::frame::Video;
 use ffmpeg_next::media::Type;
 use headwater::text::SourceText;
-use headwater::title::{OtherStream, Problem, ProblemCode, SourceFacts, StreamFacts};
+use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, VideoFacts};
 use headwater::worker::protocol::Survey;
 
+use super::cut_off;
 use super::decoder::{Decoder, Step};
+use super::look::look;
 use super::pulse::Pulse;
 use super::sniff::{begins_like_media, sniff};
 use super::source::Source;
@@ -34,23 +37,23 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
         Ok(Some(problem)) => return Err(problem),
         Err(error) => return Err(Problem::with_detail(ProblemCode::SourceLost, error.to_string())),
     }
-    let mut source = Source::open(Arc::clone(file), pulse.clone()).map_err(|problem| match problem.code {
+    let mut source = Source::open(Arc::clone(file), &[], pulse.clone()).map_err(|problem| match problem.code {
         ProblemCode::NotMedia if begins_like_media(file) => Problem::with_detail(ProblemCode::Corrupt, "no demuxer can open it"),
         _ => problem,
     })?;
-    let mut streams: Vec<Stream> = (0..source.input().nb_streams()).map(|index| Stream::begin(&source, index)).collect();
-    let mut encrypted = false;
-    while let Some(packet) = source.read() {
-        encrypted |= packet.side_data().any(|side| side.kind() == ffmpeg::packet::side_data::Type::EncryptionInfo);
-        if let Some(stream) = streams.get_mut(packet.stream()) {
-            stream.take(&packet, &source);
-        }
+    let mut pass = Pass::over(&mut source);
+    let seams = std::mem::take(&mut pass.seams);
+    if !seams.is_empty() {
+        // Everything is told in mended time, so it is read once more.
+        source = Source::open(Arc::clone(file), &seams, pulse.clone())?;
+        pass = Pass::over(&mut source);
     }
-    encrypted |= streams.iter().any(|stream| stream.encrypted);
+    let Pass { streams, encrypted, .. } = pass;
     let undecodable = streams.iter().any(Stream::has_packets_but_no_frame);
     let guess = source.input().probe_score() <= ffi::AVPROBE_SCORE_MAX / 4;
+    let look = |video: &VideoFacts| look(file, pulse, &seams, video);
     let mut texts = Vec::new();
-    let streams: Vec<StreamFacts> = streams.into_iter().map(|stream| stream.finish(&mut texts)).collect();
+    let streams: Vec<StreamFacts> = streams.into_iter().map(|stream| stream.finish(&mut texts, &look)).collect();
     let playable = streams.iter().any(|stream| matches!(stream, StreamFacts::Video(_) | StreamFacts::Audio(_)));
     if encrypted {
         return Err(Problem::new(ProblemCode::Encrypted));
@@ -66,9 +69,37 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
         bytes: source.bytes(),
         declared_duration_ms: declared_duration_ms(&source),
         corrupt_packet_count: source.corrupt_count(),
+        cut_off: cut_off::is_cut_off(&source, file),
         streams,
+        seams,
     };
     Ok(Survey { facts, texts })
+}
+
+/// One pass over all packets.
+struct Pass {
+    streams: Vec<Stream>,
+    encrypted: bool,
+    /// Where clocks leap that were not mended in this pass.
+    seams: Vec<Seam>,
+}
+
+impl Pass {
+    fn over(source: &mut Source) -> Self {
+        let mut streams: Vec<Stream> = (0..source.input().nb_streams()).map(|index| Stream::begin(source, index)).collect();
+        let mut finder = SeamFinder::new(source.input().format().name());
+        let mut encrypted = streams.iter().any(|stream| stream.encrypted);
+        while let Some(packet) = source.read() {
+            encrypted |= packet.side_data().any(|side| side.kind() == ffmpeg::packet::side_data::Type::EncryptionInfo);
+            if let Some(stream) = streams.get_mut(packet.stream()) {
+                stream.take(&packet, source);
+                if let Some(time) = stream.time_of(&packet) {
+                    finder.take(&time);
+                }
+            }
+        }
+        Self { streams, encrypted, seams: finder.finish() }
+    }
 }
 
 /// Without a decoder for any stream the codec is the trouble; with one, the bytes are.
@@ -136,7 +167,9 @@ impl Stream {
     }
 
     fn take(&mut self, packet: &ffmpeg::Packet, source: &Source) {
-        self.trial.take(packet);
+        if let Some(first) = self.trial.take(packet) {
+            self.look_at(first);
+        }
         match &mut self.kind {
             Kind::Video(video) => video.take(packet),
             Kind::Audio(audio) => {
@@ -149,18 +182,43 @@ impl Stream {
         }
     }
 
+    /// What tells the clock's pace; absent for streams that come now and then.
+    fn time_of(&self, packet: &ffmpeg::Packet) -> Option<PacketTime> {
+        let (picture, time_base) = match &self.kind {
+            Kind::Video(video) => (true, video.time_base()),
+            Kind::Audio(audio) => (false, audio.time_base()),
+            Kind::Subtitle { .. } | Kind::Other(_) => return None,
+        };
+        Some(PacketTime {
+            stream: self.index,
+            picture,
+            time_base,
+            ticks: packet.dts().or(packet.pts())?,
+            duration_ticks: packet.duration(),
+            position: u64::try_from(packet.position()).ok(),
+        })
+    }
+
+    fn look_at(&mut self, first: ffmpeg::Frame) {
+        if let Kind::Video(video) = &mut self.kind {
+            video.look_at(&Video::from(first));
+        }
+    }
+
     fn has_packets_but_no_frame(&self) -> bool {
         matches!(self.trial, Trial::Failed { sent: 1.. } | Trial::Running { sent: 1.., .. } | Trial::Unsupported)
     }
 
     /// What the stream turned out to be; its text, if it has any, goes to `texts`.
-    fn finish(mut self, texts: &mut Vec<SourceText>) -> StreamFacts {
-        self.trial.finish();
+    fn finish(mut self, texts: &mut Vec<SourceText>, look: &dyn Fn(&VideoFacts) -> Option<ScanFacts>) -> StreamFacts {
+        if let Some(first) = self.trial.finish() {
+            self.look_at(first);
+        }
         let other = |kind: &str, codec: String| StreamFacts::Other(OtherStream { stream: self.index, kind: kind.into(), codec });
         match (self.kind, self.trial) {
             (Kind::Video(_) | Kind::Audio(_), Trial::Unsupported) => other("unsupported", self.codec),
             (Kind::Video(_) | Kind::Audio(_), Trial::Failed { sent: 1.. }) => other("undecodable", self.codec),
-            (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec)),
+            (Kind::Video(video), _) => StreamFacts::Video(video.finish(self.index, self.codec, look)),
             (Kind::Audio(audio), _) => StreamFacts::Audio(audio.finish(self.index, self.codec)),
             (Kind::Subtitle(subtitle), _) => {
                 let (facts, text) = subtitle.finish(self.codec);
@@ -175,24 +233,31 @@ impl Stream {
 }
 
 impl Trial {
-    fn take(&mut self, packet: &ffmpeg::Packet) {
-        let Self::Running { decoder, sent } = self else { return };
+    /// Sends a packet; gives the first frame when it comes out.
+    fn take(&mut self, packet: &ffmpeg::Packet) -> Option<ffmpeg::Frame> {
+        let Self::Running { decoder, sent } = self else { return None };
         *sent += 1;
         decoder.send(Some(packet));
         let sent = *sent;
-        if decoder.receive(&mut ffmpeg::Frame::from_empty()) == Step::Frame {
+        let mut frame = ffmpeg::Frame::from_empty();
+        if decoder.receive(&mut frame) == Step::Frame {
             *self = Self::Passed;
-        } else if sent >= TRIAL_PACKETS {
+            return Some(frame);
+        }
+        if sent >= TRIAL_PACKETS {
             *self = Self::Failed { sent };
         }
+        None
     }
 
     /// A short stream gives its only frame at the end.
-    fn finish(&mut self) {
-        let Self::Running { decoder, sent } = self else { return };
+    fn finish(&mut self) -> Option<ffmpeg::Frame> {
+        let Self::Running { decoder, sent } = self else { return None };
         decoder.send(None);
-        let frame = decoder.receive(&mut ffmpeg::Frame::from_empty()) == Step::Frame;
-        *self = if frame { Self::Passed } else { Self::Failed { sent: *sent } };
+        let mut frame = ffmpeg::Frame::from_empty();
+        let came = decoder.receive(&mut frame) == Step::Frame;
+        *self = if came { Self::Passed } else { Self::Failed { sent: *sent } };
+        came.then_some(frame)
     }
 }
 

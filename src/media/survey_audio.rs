@@ -9,11 +9,13 @@ use std::collections::VecDeque;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
-use headwater::title::{AudioAnchor, AudioFacts, CopyDoubt};
+use headwater::title::{AudioAnchor, AudioFacts, CopyDoubt, TimeBase};
 
 use super::aac_survey::AacSurvey;
+use super::audio_header::{self, Form};
 use super::decoder::{Decoder, Step};
 use super::source::Source;
+use super::speakers;
 use super::stream_facts;
 
 /// What the packets of an audio stream have told so far.
@@ -23,9 +25,44 @@ pub struct AudioSurvey {
     /// Position after the last packet.
     at: Option<i64>,
     discard_end: i64,
+    /// Whether the source is a bare stream, whose demuxer makes up the times from the first packet's rate.
+    is_bare: bool,
+    /// The timestamp of the packet before.
+    last_stamp: Option<i64>,
+    clock: Clock,
     /// Samples that the decoder makes before the first audible one, where the container tells them for the whole stream.
     delay: i64,
     aac: AacSurvey,
+}
+
+/// Counts samples on the stream's clock, exactly also where they come at another rate.
+#[derive(Default)]
+struct Clock {
+    first: Option<Form>,
+    now: Option<Form>,
+    base: i64,
+    counted: i64,
+    rate: i64,
+}
+
+impl Clock {
+    /// A packet at `rate` begins at `at`, and follows the one before unless it `jumped`.
+    fn enter(&mut self, at: i64, rate: i64, jumped: bool) {
+        if jumped || rate != self.rate {
+            (self.base, self.counted, self.rate) = (at, 0, rate);
+        }
+    }
+
+    /// Where sound at another rate than `clock` goes on.
+    fn retuned(&self, clock: i64) -> Option<(i64, i64)> {
+        (self.rate != clock).then_some((self.base, self.counted))
+    }
+
+    /// The place after `count` more samples, of a stream whose clock has the rate `clock`.
+    fn pass(&mut self, count: i64, clock: i64) -> i64 {
+        self.counted += count;
+        self.base + self.counted * clock / self.rate.max(1)
+    }
 }
 
 /// How the number of samples in a packet is known.
@@ -55,15 +92,18 @@ impl AudioSurvey {
             profile: stream_facts::profile_name(parameters),
             sample_rate,
             channels: u32::try_from(parameters.ch_layout.nb_channels).unwrap_or(0),
+            layout: speakers::name(&parameters.ch_layout),
             language: stream_facts::tag(stream, "language"),
             label: stream_facts::tag(stream, "title"),
             default: stream_facts::is_default(stream),
+            roles: stream_facts::audio_roles(stream),
             time_base,
             first_sample: 0,
             end_sample: 0,
             anchors: Vec::new(),
             discontinuity_count: 0,
             aac: Err(CopyDoubt::Codec),
+            form_change_count: 0,
         };
         let ticks_are_samples = time_base.num == 1 && time_base.den == sample_rate;
         let length = if !has_doubled_rate(parameters)
@@ -74,7 +114,22 @@ impl AudioSurvey {
         } else {
             PacketLength::Decoded(Decoder::open(source, stream.index() as u32))
         };
-        Self { facts, length, at: None, discard_end: 0, delay: codec_delay(source, parameters), aac: AacSurvey::begin(parameters) }
+        Self {
+            facts,
+            length,
+            at: None,
+            discard_end: 0,
+            last_stamp: None,
+            is_bare: is_bare(source),
+            clock: Clock::default(),
+            delay: codec_delay(source, parameters),
+            aac: AacSurvey::begin(parameters),
+        }
+    }
+
+    /// Length of a tick of the stream.
+    pub fn time_base(&self) -> TimeBase {
+        self.facts.time_base
     }
 
     /// Notes a packet.
@@ -88,7 +143,11 @@ impl AudioSurvey {
             let samples = i128::from(ticks) * i128::from(base.num) * i128::from(rate);
             i64::try_from((samples + i128::from(base.den) / 2).div_euclid(i128::from(base.den))).unwrap_or(0)
         };
-        let stamped = packet.pts().or(packet.dts()).map(to_samples);
+        // A time that stands still is none, and where the demuxer counts by itself, ours is the better count.
+        let stamp = packet.pts().or(packet.dts());
+        let tells = self.last_stamp != stamp && !(self.is_bare && self.at.is_some());
+        let stamped = stamp.filter(|_| tells).map(to_samples);
+        self.last_stamp = stamp;
         let (start, jumped) = match (self.at, stamped) {
             (None, None) => (0, true),
             (None, Some(stamped)) => (stamped, true),
@@ -98,35 +157,77 @@ impl AudioSurvey {
             }
             (Some(at), _) => (at, false),
         };
-        let [skip, discard] = skipped_samples(packet);
+        let [skip, _] = skipped_samples(packet);
         if self.at.is_none() {
             self.facts.first_sample = start + if skip > 0 { skip } else { self.delay };
         }
-        let spaced = self.facts.anchors.last().is_none_or(|last| start - last.sample >= rate * ANCHOR_SPACING_S);
-        if let Some(pts) = packet.pts().or(packet.dts())
-            && (jumped || spaced)
-        {
-            self.facts.anchors.push(AudioAnchor { pts, position: u64::try_from(packet.position()).ok(), sample: start });
-        }
-        let length = match &mut self.length {
-            PacketLength::Told { last, .. } => {
+        let counted = match &mut self.length {
+            PacketLength::Told { last, at_end } => {
                 let length = told_length(packet, parameters).unwrap_or_else(|| to_samples(packet.duration()));
+                if length == 0 && at_end.is_some() {
+                    // Nothing tells it after all, so decoding must.
+                    let mut decoder = at_end.take();
+                    let decoded = decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet));
+                    self.length = PacketLength::Decoded(decoder);
+                    return self.count(packet, parameters, (start, jumped), decoded);
+                }
                 if last.len() >= LAST_PACKETS {
                     last.pop_front();
                 }
                 last.push_back((packet.clone(), start));
-                length
+                (length, None)
             }
-            PacketLength::Decoded(decoder) => decoder.as_mut().map_or(0, |decoder| decoded_length(decoder, packet)),
+            PacketLength::Decoded(decoder) => decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet)),
         };
-        self.aac.take(packet, start, stamped, length);
+        self.aac.take(packet, start, stamped, counted.0);
+        self.count(packet, parameters, (start, jumped), counted);
+    }
+
+    /// Notes that a packet begins at `start`, having jumped there or not, and holds so many samples, at that rate if it was decoded.
+    fn count(
+        &mut self,
+        packet: &ffmpeg::Packet,
+        parameters: &ffi::AVCodecParameters,
+        (start, jumped): (i64, bool),
+        (length, decoded_rate): (i64, Option<i64>),
+    ) {
+        let rate = i64::from(self.facts.sample_rate);
+        let [_, discard] = skipped_samples(packet);
+        let (count, own_rate) = match (decoded_rate, self.form(packet, parameters)) {
+            (Some(decoded), _) => (length, decoded),
+            // What the parameters tell holds for the form of the first packet.
+            (None, Some((first, now))) => (
+                length * i64::from(now.samples) / i64::from(first.samples.max(1)),
+                rate * i64::from(now.rate) / i64::from(first.rate.max(1)),
+            ),
+            (None, None) => (length, rate),
+        };
+        self.clock.enter(start, own_rate, jumped);
+        let spaced = self.facts.anchors.last().is_none_or(|last| start - last.sample >= rate * ANCHOR_SPACING_S);
+        if let Some(pts) = packet.pts().or(packet.dts())
+            && (jumped || spaced)
+        {
+            let position = u64::try_from(packet.position()).ok();
+            self.facts.anchors.push(AudioAnchor { pts, position, sample: start, retuned: self.clock.retuned(rate) });
+        }
         // The first packet of a stream may only prepare for the second, which says itself where its sound lies.
         if self.at.is_none() && length == 0 && packet.pts().is_some() {
             return;
         }
+        let end = self.clock.pass(count.max(0), rate);
         self.discard_end = discard;
-        self.at = Some(start + length.max(0));
-        self.facts.end_sample = self.facts.end_sample.max(start + length.max(0) - discard);
+        self.at = Some(end);
+        self.facts.end_sample = self.facts.end_sample.max(end - discard);
+    }
+
+    /// The forms of the stream's first packet and of this one, where packets tell; counts the changes.
+    fn form(&mut self, packet: &ffmpeg::Packet, parameters: &ffi::AVCodecParameters) -> Option<(Form, Form)> {
+        let now = packet.data().and_then(|data| audio_header::form(parameters.codec_id, data)).or(self.clock.now)?;
+        let first = *self.clock.first.get_or_insert(now);
+        let before = self.clock.now.replace(now);
+        let changed = before.is_some_and(|before| (before.rate, before.channels) != (now.rate, now.channels));
+        self.facts.form_change_count += u64::from(changed);
+        Some((first, now))
     }
 
     /// What the stream turned out to be.
@@ -166,6 +267,10 @@ fn cut_off_at(decoder: &mut Decoder, last: &VecDeque<(ffmpeg::Packet, i64)>) -> 
     cut_off.filter(|_| any_whole)
 }
 
+fn is_bare(source: &Source) -> bool {
+    matches!(source.input().format().name(), "aac" | "ac3" | "eac3" | "mp3" | "dts" | "dtshd" | "truehd")
+}
+
 /// Matroska's CodecDelay (RFC 9559 5.1.4.1.28), which the demuxer takes off the timestamps and leaves at that.
 fn codec_delay(source: &Source, parameters: &ffi::AVCodecParameters) -> i64 {
     if source.input().format().name().starts_with("matroska") { i64::from(parameters.initial_padding.max(0)) } else { 0 }
@@ -198,14 +303,16 @@ fn told_length(packet: &ffmpeg::Packet, parameters: &ffi::AVCodecParameters) -> 
     (samples > 0).then_some(i64::from(samples))
 }
 
-fn decoded_length(decoder: &mut Decoder, packet: &ffmpeg::Packet) -> i64 {
+/// Samples that come out of the decoder for the packet, and their rate.
+fn decoded_length(decoder: &mut Decoder, packet: &ffmpeg::Packet) -> (i64, Option<i64>) {
     decoder.send(Some(packet));
     let mut frame = ffmpeg::frame::Audio::empty();
-    let mut samples = 0;
+    let (mut samples, mut rate) = (0, None);
     while decoder.receive(&mut frame) == Step::Frame {
         samples += frame.samples() as i64;
+        rate = Some(i64::from(frame.rate())).filter(|rate| *rate > 0).or(rate);
     }
-    samples
+    (samples, rate)
 }
 
 /// Samples to leave off at the start and at the end of a packet (encoder delay and padding).

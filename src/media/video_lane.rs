@@ -9,10 +9,12 @@ use std::collections::BinaryHeap;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::frame::Video;
-use headwater::title::{Plan, Ratio, VideoFacts};
+use headwater::title::{Deinterlace, Plan, Ratio, VideoFacts};
 
 use super::decoder::{Decoder, Step};
+use super::deinterlace::{Deinterlacer, Whole};
 use super::source::Source;
+use super::stream_facts::parameters;
 
 /// Decodes one video stream, forwards.
 pub struct VideoLane {
@@ -21,7 +23,39 @@ pub struct VideoLane {
     video: VideoFacts,
     origin: Ratio,
     frames_per_second: Ratio,
+    deinterlace: Option<Deinterlace>,
+    times: Times,
+    /// What a demuxer makes of damaged packets depends on what it read before them, and on long after: decoding of a source
+    /// that has any never runs on.
+    sound: bool,
     state: Run,
+}
+
+/// How pictures come by their times.
+#[derive(Clone, Copy)]
+enum Times {
+    /// The decoder's are right.
+    Told,
+    /// Packets have decoding times only. Pictures come out in the order in which they are shown, so the earliest time left
+    /// is that of the next one.
+    InOrder,
+    /// Packets have decoding times only, and the decoder takes that at which a picture came out: so many ticks late.
+    Late(i64),
+}
+
+impl Times {
+    fn of(source: &Source, video: &VideoFacts) -> Self {
+        let order_only = matches!(source.input().format().name(), "avi" | "mpegvideo");
+        match video.codec.as_str() {
+            // For these two the decoder works out nothing.
+            "h264" | "hevc" => Self::InOrder,
+            _ if order_only => {
+                let held_back = source.input().stream(video.stream as usize).map_or(0, |stream| parameters(&stream).video_delay);
+                Self::Late(i64::from(held_back.max(0)) * video.interval_median)
+            }
+            _ => Self::Told,
+        }
+    }
 }
 
 /// One run of decoding from a key frame on.
@@ -34,6 +68,7 @@ struct Run {
     /// The one after it.
     ahead: Option<Slotted>,
     first_pts: i64,
+    deinterlacer: Option<Deinterlacer>,
     /// Decoding times of packets sent without a presentation time, of pictures that have not come out yet.
     untimed: BinaryHeap<Reverse<i64>>,
     draining: bool,
@@ -45,7 +80,15 @@ struct Run {
 struct Slotted {
     slot: i128,
     picture: Video,
+    damaged: bool,
     shown: bool,
+}
+
+/// A picture as the decoder gives it.
+struct Decoded {
+    pts: i64,
+    picture: Video,
+    damaged: bool,
 }
 
 /// What to show in a slot.
@@ -60,17 +103,20 @@ pub enum Shown<'a> {
 
 impl VideoLane {
     /// Opens the decoder for the plan's video stream.
-    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan) -> Option<Self> {
+    /// `sound` when the survey found its packets undamaged.
+    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan, sound: bool) -> Option<Self> {
         source.only(video.stream);
         let decoder = Decoder::open(&source, video.stream)?;
         let frames_per_second = plan.timeline.frame_rate().per_second();
-        Some(Self { source, decoder, video: video.clone(), origin: plan.origin, frames_per_second, state: Run::default() })
+        let (video, origin, deinterlace) = (video.clone(), plan.origin, plan.deinterlace);
+        let times = Times::of(&source, &video);
+        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, times, sound, state: Run::default() })
     }
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
     /// when it runs on.
     pub fn start(&mut self, slot: u64) -> bool {
-        if self.state.at == Some(slot) && !self.state.damaged {
+        if self.state.at == Some(slot) && !self.state.damaged && self.sound {
             self.state.dropped = 0;
             if let Some(held) = &mut self.state.held {
                 held.shown = false;
@@ -97,10 +143,14 @@ impl VideoLane {
     }
 
     fn begin_at(&mut self, index: usize, slot: u64) {
-        self.decoder.flush();
+        // A decoder of its own for each start: one that met damage keeps traces of it, even when it is flushed.
+        if let Some(decoder) = Decoder::open(&self.source, self.video.stream) {
+            self.decoder = decoder;
+        }
         let first = self.video.key_frames.get(index).copied();
         let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
-        self.state = Run { at: Some(slot), first_pts: first.map_or(i64::MIN, |key| key.pts), ..Run::default() };
+        let deinterlacer = self.deinterlace.map(|way| Deinterlacer::new(way, self.video.interval_median, index > 0));
+        self.state = Run { at: Some(slot), first_pts: first.map_or(i64::MIN, |key| key.pts), deinterlacer, ..Run::default() };
         match packet {
             Some(packet) => self.send(&packet),
             None => self.state.ended = true,
@@ -135,10 +185,12 @@ impl VideoLane {
             self.state.ahead = self.decode();
         }
         let expected = self.expected_gap();
+        // After the last picture none is missing: the stream has ended.
+        let due = wanted.min(self.slot(self.video.last_pts));
         match &mut self.state.held {
             None => Shown::Nothing,
             Some(held) => {
-                let missing = wanted - held.slot >= expected;
+                let missing = held.damaged || due - held.slot >= expected;
                 if std::mem::replace(&mut held.shown, true) {
                     Shown::Again { missing }
                 } else {
@@ -164,21 +216,57 @@ impl VideoLane {
     }
 
     fn slot(&self, pts: i64) -> i128 {
-        let frames = (self.video.time_base.seconds(pts) - self.origin) * self.frames_per_second;
-        (frames + Ratio::new(1, 2)).floor().to_integer()
+        self.slot_at(self.video.time_base.seconds(pts))
     }
 
-    /// The next picture in the order of presentation; absent at the end.
+    fn slot_at(&self, seconds: Ratio) -> i128 {
+        ((seconds - self.origin) * self.frames_per_second + Ratio::new(1, 2)).floor().to_integer()
+    }
+
+    /// The next picture to show; absent at the end.
     fn decode(&mut self) -> Option<Slotted> {
+        if self.state.deinterlacer.is_none() {
+            let Decoded { pts, picture, damaged } = self.decode_stored()?;
+            return Some(Slotted { slot: self.slot(pts), picture, damaged, shown: false });
+        }
+        loop {
+            if let Some(Whole { half_ticks, picture, damaged }) = self.state.deinterlacer.as_mut()?.take() {
+                let slot = self.slot_at(self.video.time_base.seconds(half_ticks) / 2);
+                return Some(Slotted { slot, picture, damaged, shown: false });
+            }
+            let stored = self.decode_stored();
+            let first_pts = self.state.first_pts;
+            let deinterlacer = self.state.deinterlacer.as_mut()?;
+            match stored {
+                // Pictures before the key frame may lack what they refer to: they are no neighbours.
+                Some(decoded) if decoded.pts < first_pts => {}
+                Some(Decoded { pts, picture, damaged }) => {
+                    if deinterlacer.put(&picture, pts, damaged).is_err() {
+                        self.state.damaged = true;
+                    }
+                }
+                None => {
+                    deinterlacer.end();
+                    let Whole { half_ticks, picture, damaged } = deinterlacer.take()?;
+                    let slot = self.slot_at(self.video.time_base.seconds(half_ticks) / 2);
+                    return Some(Slotted { slot, picture, damaged, shown: false });
+                }
+            }
+        }
+    }
+
+    /// The next picture as it is stored, in the order of presentation; absent at the end.
+    fn decode_stored(&mut self) -> Option<Decoded> {
         loop {
             let mut picture = Video::empty();
             match self.decoder.receive(&mut picture) {
                 Step::Frame => {
-                    // Pictures come out in the order in which they are shown, so the earliest time left is theirs.
-                    let next_time = if picture.pts().is_none() { self.state.untimed.pop() } else { None };
+                    let next_time = if picture.pts().is_none() { self.next_untimed() } else { None };
                     let Some(pts) = next_time.map(|Reverse(dts)| dts).or(picture.timestamp()) else { continue };
-                    self.state.damaged |= pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
-                    return Some(Slotted { slot: self.slot(pts), picture, shown: false });
+                    let pts = if let Times::Late(ticks) = self.times { pts.saturating_sub(ticks) } else { pts };
+                    let damaged = pts >= self.state.first_pts && (picture.is_corrupt() || picture.has_decode_errors());
+                    self.state.damaged |= damaged;
+                    return Some(Decoded { pts, picture, damaged });
                 }
                 Step::Finished => return None,
                 Step::Damaged => self.state.damaged = true,
@@ -194,6 +282,17 @@ impl VideoLane {
         }
     }
 
+    /// The earliest time left, and with it that of the second field, if it has one of its own.
+    fn next_untimed(&mut self) -> Option<Reverse<i64>> {
+        let Reverse(time) = self.state.untimed.pop()?;
+        if self.video.scan.is_some_and(|seen| seen.split)
+            && self.state.untimed.peek().is_some_and(|Reverse(next)| (next - time) * 4 < self.video.interval_median * 3)
+        {
+            self.state.untimed.pop();
+        }
+        Some(Reverse(time))
+    }
+
     fn next_packet(&mut self) -> Option<ffmpeg::Packet> {
         while !self.state.ended {
             match self.source.read() {
@@ -206,8 +305,7 @@ impl VideoLane {
     }
 
     fn send(&mut self, packet: &ffmpeg::Packet) {
-        // AVI has decoding times only. For the older codecs FFmpeg works out the others, for these two it does not.
-        if packet.pts().is_none() && matches!(self.video.codec.as_str(), "h264" | "hevc") {
+        if packet.pts().is_none() && matches!(self.times, Times::InOrder) {
             self.state.untimed.extend(packet.dts().map(Reverse));
         }
         if self.decoder.send(Some(packet)) == Step::Damaged {

@@ -5,16 +5,21 @@
 
 mod captions;
 mod durations;
+mod iframes;
 mod media;
 mod multivariant;
 pub mod names;
 mod rates;
+mod sound_groups;
+mod storyboard;
 #[cfg(test)]
 mod testing;
 
+pub use iframes::i_frames;
 pub use media::{media, text};
 pub use multivariant::{TrackFacts, multivariant};
 pub use rates::{Rates, measure};
+pub use storyboard::storyboard;
 
 use crate::title::TrackId;
 
@@ -31,6 +36,9 @@ pub enum Error {
     /// A track of the plan without facts.
     #[error("nothing is known of track {0}")]
     NoFacts(TrackId),
+    /// A track's key frames are not one for each of its segments.
+    #[error("track {0} does not have one key frame for each segment")]
+    KeyFrames(TrackId),
     /// A plan without any track.
     #[error("the plan has no tracks")]
     NoTracks,

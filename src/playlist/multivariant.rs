@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
+use m3u8_rs::{MasterPlaylist, QuotedOrUnquoted, Resolution, VariantStream};
 
 use super::durations::Durations;
 use super::rates::{Rates, promised};
-use super::{Error, VERSION, captions, names};
-use crate::title::{AudioTrack, FrameRate, Generation, Plan, TrackId, VideoTrack};
+use super::{Error, VERSION, captions, names, sound_groups};
+use crate::title::{AudioTier, FrameRate, Generation, Plan, TrackId, VideoRange, VideoTrack};
 
 /// What is known of a track beside the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,40 +18,51 @@ pub struct TrackFacts {
     pub peak_bps: Option<u64>,
     /// Its average once all its segments are measured; until then the plan's promise stands in for it.
     pub average_bps: Option<u64>,
+    /// Rates of its I-frame playlist, once that can be written.
+    pub key_frames: Option<Rates>,
 }
 
-/// Names the group of all audio renditions.
-const AUDIO_GROUP: &str = "audio";
 /// A player starts with the first variant; one of about this cap starts fast on most lines.
 const START_BPS: u32 = 2_000_000;
 
 /// The multivariant playlist of a title whose tracks of pictures and sound have the URLs of `generation`; its text tracks have
 /// URLs of their own.
 ///
-/// With pictures, each video track is a variant and all audio tracks form the group they share. Without, the default
-/// audio track is the only variant, and where there are more they form a group with it.
+/// With pictures, each video track is a variant, once for each group of sounds. Without, each tier of sound is a variant; its
+/// sounds form a group where there are more than one, or where a player must know the channels to choose.
 ///
 /// # Errors
 /// [`Error::NoFacts`] when `facts` lacks a track of the plan, [`Error::NoTracks`] when the plan has none.
 pub fn multivariant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackId, TrackFacts>) -> Result<String, Error> {
     let durations = Durations::of(plan);
     let known = |track| known(plan, &durations, facts, track);
-    let audio = plan.tracks().skip(plan.video.len()).map(known).collect::<Result<Vec<_>, _>>()?;
-    let grouped = if plan.video.is_empty() { audio.len() > 1 } else { !audio.is_empty() };
-    let group = if grouped { audio.as_slice() } else { &[] };
+    let groups = sound_groups::groups(plan);
+    let has_surround = plan.audio.iter().any(|audio| audio.tier == AudioTier::Surround);
+    let grouped = !plan.video.is_empty() || has_surround || groups.iter().any(|group| group.members.len() > 1);
     let mut variants = Vec::new();
-    for index in variant_order(plan) {
-        let track = known(TrackId::video(index))?;
-        variants.push(picture_variant(plan, generation, &track, group));
+    let mut alternatives = Vec::new();
+    for group in &groups {
+        let members = group.members.iter().map(|track| known(*track)).collect::<Result<Vec<_>, _>>()?;
+        if grouped {
+            alternatives.extend(sound_groups::renditions(plan, generation, group));
+        }
+        for index in variant_order(plan) {
+            variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, Some((group.id, members.as_slice()))));
+        }
+        if let (true, Some((first, others))) = (plan.video.is_empty(), members.split_first()) {
+            // Players that load the variant beside a chosen rendition carry two of them.
+            variants.push(variant(generation, first, grouped.then_some((group.id, others))));
+        }
     }
-    if let (true, Some((first, others))) = (plan.video.is_empty(), audio.split_first()) {
-        // Players that load the variant beside a chosen rendition carry two of them.
-        variants.push(variant(generation, first, others, grouped));
+    if groups.is_empty() {
+        for index in variant_order(plan) {
+            variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, None));
+        }
     }
+    variants.extend(variant_order(plan).into_iter().filter_map(|index| i_frame_variant(plan, generation, facts, TrackId::video(index))));
     if variants.is_empty() {
         return Err(Error::NoTracks);
     }
-    let mut alternatives = if grouped { renditions(plan, generation) } else { Vec::new() };
     alternatives.extend(captions::renditions(plan));
     if !plan.text.is_empty() {
         variants.iter_mut().for_each(|variant| variant.subtitles = Some(captions::GROUP.to_owned()));
@@ -78,29 +89,59 @@ fn known<'a>(plan: &Plan, durations: &Durations, facts: &'a BTreeMap<TrackId, Tr
     Ok(Known { track, codec: &facts.codec, rates: Rates { peak_bps, average_bps } })
 }
 
-/// Indices of the video tracks: first the one that starts fast, then the others from the highest to the lowest.
+/// Indices of the video tracks: first the one that starts fast, then the others from the highest to the lowest, those of
+/// standard dynamic range before those of high, which not every player can show.
 ///
 /// The caps of the plan decide, and not what was measured, so that the order never changes.
 fn variant_order(plan: &Plan) -> Vec<u8> {
     let cap = |index: &u8| plan.video.get(usize::from(*index)).map_or(0, VideoTrack::cap_bps);
     let mut order: Vec<u8> = plan.tracks().take(plan.video.len()).map(|track| track.index).collect();
-    order.sort_by_key(|index| std::cmp::Reverse(cap(index)));
-    if let Some(start) = (0..order.len()).min_by_key(|place| cap(&order[*place]).abs_diff(START_BPS)) {
+    let is_high = |index: &u8| plan.video.get(usize::from(*index)).is_some_and(|video| video.range != VideoRange::Sdr);
+    order.sort_by_key(|index| (is_high(index), std::cmp::Reverse(cap(index))));
+    let standard = order.iter().take_while(|index| !is_high(index)).count();
+    if let Some(start) = (0..standard).min_by_key(|place| cap(&order[*place]).abs_diff(START_BPS)) {
         order[..=start].rotate_right(1);
     }
     order
 }
 
-fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, group: &[Known<'_>]) -> VariantStream {
+/// A group of sounds by its name, with those of them that are loaded beside a variant.
+type Beside<'a> = Option<(&'static str, &'a [Known<'a>])>;
+
+fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> VariantStream {
     let size = plan.video.get(usize::from(track.track.index));
-    let mut variant = variant(generation, track, group, !group.is_empty());
+    let mut variant = variant(generation, track, beside);
     variant.resolution = size.map(|video| Resolution { width: video.width.into(), height: video.height.into() });
-    variant.other_attributes = Some(picture_attributes(plan.timeline.frame_rate()));
+    let range = size.map_or(VideoRange::Sdr, |video| video.range);
+    variant.other_attributes = Some(picture_attributes(plan.timeline.frame_rate(), range));
     variant
 }
 
+/// The key frames of a track; absent while they are not known. It has no FRAME-RATE and nothing beside it (RFC 8216bis
+/// 4.4.6.3).
+fn i_frame_variant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackId, TrackFacts>, track: TrackId) -> Option<VariantStream> {
+    let (size, facts) = (plan.video.get(usize::from(track.index))?, facts.get(&track)?);
+    let rates = facts.key_frames?;
+    let range = match size.range {
+        VideoRange::Sdr => "SDR",
+        VideoRange::Pq => "PQ",
+        VideoRange::Hlg => "HLG",
+    };
+    Some(VariantStream {
+        is_i_frame: true,
+        uri: names::i_frames(generation, track),
+        bandwidth: rates.peak_bps,
+        average_bandwidth: Some(rates.average_bps),
+        codecs: Some(facts.codec.clone()),
+        resolution: Some(Resolution { width: size.width.into(), height: size.height.into() }),
+        other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), QuotedOrUnquoted::Unquoted(range.to_owned()))])),
+        ..VariantStream::default()
+    })
+}
+
 /// A variant of `track`, played with any one of `beside`.
-fn variant(generation: Generation, track: &Known<'_>, beside: &[Known<'_>], grouped: bool) -> VariantStream {
+fn variant(generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> VariantStream {
+    let (group, beside) = beside.map_or((None, [].as_slice()), |(group, members)| (Some(group), members));
     let peak_beside = beside.iter().map(|other| other.rates.peak_bps).max().unwrap_or(0);
     let average_beside = beside.iter().map(|other| other.rates.average_bps).max().unwrap_or(0);
     let bandwidth = track.rates.peak_bps.saturating_add(peak_beside);
@@ -116,63 +157,23 @@ fn variant(generation: Generation, track: &Known<'_>, beside: &[Known<'_>], grou
         bandwidth,
         average_bandwidth: Some(average.min(bandwidth)),
         codecs: Some(codecs.join(",")),
-        audio: grouped.then(|| AUDIO_GROUP.to_owned()),
+        audio: group.map(str::to_owned),
         ..VariantStream::default()
     }
 }
 
 /// FRAME-RATE with three decimals (RFC 8216bis 4.4.6.2), which the field for it would shorten, and VIDEO-RANGE, which has
 /// no field. Both are one entry: the order of two in this map would differ from one rendering to the next.
-fn picture_attributes(rate: FrameRate) -> HashMap<String, QuotedOrUnquoted> {
+fn picture_attributes(rate: FrameRate, range: VideoRange) -> HashMap<String, QuotedOrUnquoted> {
     let (num, den) = rate.fraction();
     let thousandths = (u64::from(num) * 2000 + u64::from(den)) / (2 * u64::from(den));
-    let value = format!("{}.{:03},VIDEO-RANGE=SDR", thousandths / 1000, thousandths % 1000);
-    HashMap::from([("FRAME-RATE".to_owned(), QuotedOrUnquoted::Unquoted(value))])
-}
-
-fn renditions(plan: &Plan, generation: Generation) -> Vec<AlternativeMedia> {
-    let mut renditions: Vec<AlternativeMedia> = Vec::new();
-    for (track, audio) in plan.tracks().skip(plan.video.len()).zip(&plan.audio) {
-        let language = audio.language.clone().filter(|tag| is_language_tag(tag));
-        // Players choose by language only: of several in one, the first stands for it (RFC 8216bis 4.4.6.1.1).
-        let language_taken = renditions.iter().any(|other| other.autoselect && other.language == language);
-        let default = audio.default && !renditions.iter().any(|other| other.default);
-        renditions.push(AlternativeMedia {
-            media_type: AlternativeMediaType::Audio,
-            uri: Some(names::media(generation, track)),
-            group_id: AUDIO_GROUP.to_owned(),
-            name: name_in_group(audio, &renditions),
-            language,
-            default,
-            autoselect: default || !language_taken,
-            channels: Some(audio.channels.to_string()),
-            ..AlternativeMedia::default()
-        });
-    }
-    renditions
-}
-
-fn is_language_tag(tag: &str) -> bool {
-    !tag.is_empty() && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-/// The track's name without what a quoted string may not hold (RFC 8216bis 4.2), unlike any name before it.
-fn name_in_group(audio: &AudioTrack, others: &[AlternativeMedia]) -> String {
-    let allowed = |symbol: char| match symbol {
-        '"' => '\'',
-        symbol if symbol.is_control() => ' ',
-        symbol => symbol,
+    let range = match range {
+        VideoRange::Sdr => "SDR",
+        VideoRange::Pq => "PQ",
+        VideoRange::Hlg => "HLG",
     };
-    let cleaned: String = audio.name.chars().map(allowed).collect();
-    let wanted = if cleaned.trim().is_empty() { "Audio" } else { cleaned.trim() };
-    let taken = |name: &str| others.iter().any(|other| other.name == name);
-    let mut name = wanted.to_owned();
-    let mut count = 1;
-    while taken(&name) {
-        count += 1;
-        name = format!("{wanted} ({count})");
-    }
-    name
+    let value = format!("{}.{:03},VIDEO-RANGE={range}", thousandths / 1000, thousandths % 1000);
+    HashMap::from([("FRAME-RATE".to_owned(), QuotedOrUnquoted::Unquoted(value))])
 }
 
 #[cfg(test)]
@@ -180,7 +181,7 @@ mod tests {
     use m3u8_rs::parse_master_playlist;
 
     use super::*;
-    use crate::playlist::testing::{audio, plan};
+    use crate::playlist::testing::{audio, low, plan, surround};
     use crate::title::TextKind;
     use crate::title::sample::text_track;
 
@@ -192,7 +193,12 @@ mod tests {
                 (crate::title::TrackKind::Video, _) => ("avc1.640015", 500_000, 300_000),
                 (_, index) => ("mp4a.40.2", 140_000 + u64::from(index), 130_000 + u64::from(index)),
             };
-            TrackFacts { codec: codec.to_owned(), peak_bps: measured.then_some(peak_bps), average_bps: measured.then_some(average_bps) }
+            TrackFacts {
+                codec: codec.to_owned(),
+                peak_bps: measured.then_some(peak_bps),
+                average_bps: measured.then_some(average_bps),
+                key_frames: None,
+            }
         };
         plan.tracks().map(|track| (track, track_facts(track))).collect()
     }
@@ -237,6 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn golden_key_frames() {
+        let mut plan = plan((30_000, 1001), 300, 4000);
+        plan.audio.clear();
+        plan.video.truncate(2);
+        let mut facts = facts(&plan, true);
+        for (facts, peak_bps) in facts.values_mut().zip([300_000, 200_000]) {
+            facts.key_frames = Some(Rates { peak_bps, average_bps: peak_bps / 2 });
+        }
+        let text = multivariant(&plan, Generation(1), &facts).expect("a playlist");
+        let expect = [
+            "BANDWIDTH=200000,AVERAGE-BANDWIDTH=100000,CODECS=\"avc1.64001f\",RESOLUTION=960x540,VIDEO-RANGE=SDR,URI=\"1/v1/iframes.m3u8\"",
+            "BANDWIDTH=300000,AVERAGE-BANDWIDTH=150000,CODECS=\"avc1.64001f\",RESOLUTION=1280x720,VIDEO-RANGE=SDR,URI=\"1/v0/iframes.m3u8\"",
+        ];
+        assert_eq!(lines(&text, "#EXT-X-I-FRAME-STREAM-INF:"), expect);
+        assert_eq!(lines(&text, "#EXT-X-STREAM-INF:").len(), 2);
+    }
+
+    #[test]
     fn promises_stand_in_until_measured() {
         let plan = plan((24, 1), 960, 4000);
         let text = multivariant(&plan, Generation(2), &facts(&plan, false)).expect("a playlist");
@@ -248,6 +272,22 @@ mod tests {
         let top = &playlist.variants[1];
         assert!((4_285_000..4_300_000).contains(&top.bandwidth), "{}", top.bandwidth);
         assert!(top.average_bandwidth.is_some_and(|average| (2_130_000..2_160_000).contains(&average)), "{:?}", top.average_bandwidth);
+    }
+
+    #[test]
+    fn high_dynamic_range_comes_after_standard() {
+        for (range, expect) in [(VideoRange::Pq, "PQ"), (VideoRange::Hlg, "HLG")] {
+            let mut plan = plan((24, 1), 960, 4000);
+            plan.video.rotate_left(1);
+            plan.video[2].range = range;
+            let mut facts = facts(&plan, true);
+            facts.get_mut(&TrackId::video(2)).expect("facts").codec = "hvc1.2.4.L93.90".into();
+            let text = multivariant(&plan, Generation(1), &facts).expect("a playlist");
+            let variants = lines(&text, "#EXT-X-STREAM-INF:");
+            let ranges: Vec<_> = variants.iter().map(|variant| variant.split("VIDEO-RANGE=").nth(1).map(|rest| &rest[..3])).collect();
+            assert_eq!(ranges, [Some("SDR"), Some("SDR"), Some(&format!("{expect},")[..3])]);
+            assert!(variants[2].contains("CODECS=\"hvc1.2.4.L93.90,mp4a.40.2\",RESOLUTION=1280x720,"), "{}", variants[2]);
+        }
     }
 
     #[test]
@@ -276,35 +316,71 @@ mod tests {
         assert_eq!(lines(&text, "#EXT-X-MEDIA:").len(), 2);
     }
 
+    /// Two languages and a description in stereo, one of them in 5.1 too.
     #[test]
-    fn renditions_are_told_apart() {
-        let mut plan = plan((24, 1), 960, 4000);
-        plan.audio.extend([
-            audio("German", Some("de"), true),
-            audio("Say \"hi\"\n\tnow", None, false),
-            audio("\u{7}", None, false),
-            audio("x", Some("e\"n"), false),
-        ]);
+    fn golden_several_sounds() {
+        let mut plan = plan((25, 1), 1000, 4000);
+        plan.video.truncate(2);
+        let mut english = audio("English", Some("en-GB"), false);
+        english.stream = 2;
+        let mut described = audio("English, described", Some("en-GB"), false);
+        (described.stream, described.described) = (3, true);
+        plan.audio.extend([english, described]);
+        plan.audio.push(surround(&plan.audio[0]));
+        let expect = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a0/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a1/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en-GB\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a2/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en-GB\",NAME=\"English, described\",AUTOSELECT=YES,CHARACTERISTICS=\"public.accessibility.describes-video\",CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a3/index.m3u8\",GROUP-ID=\"surround\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"6\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a1/index.m3u8\",GROUP-ID=\"surround\",LANGUAGE=\"en-GB\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a2/index.m3u8\",GROUP-ID=\"surround\",LANGUAGE=\"en-GB\",NAME=\"English, described\",AUTOSELECT=YES,CHARACTERISTICS=\"public.accessibility.describes-video\",CHANNELS=\"2\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=2140002,AVERAGE-BANDWIDTH=1130002,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=960x540,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"audio\"\n\
+            1/v1/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=3140002,AVERAGE-BANDWIDTH=2130002,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"audio\"\n\
+            1/v0/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=2140003,AVERAGE-BANDWIDTH=1130003,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=960x540,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"surround\"\n\
+            1/v1/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=3140003,AVERAGE-BANDWIDTH=2130003,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=1280x720,FRAME-RATE=25.000,VIDEO-RANGE=SDR,AUDIO=\"surround\"\n\
+            1/v0/index.m3u8\n";
+        assert_eq!(multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist"), expect);
+    }
+
+    #[test]
+    fn golden_sound_alone_in_two_languages() {
+        let mut plan = plan((48_000, 1024), 960, 4000);
+        plan.video.clear();
+        let mut english = audio("English", Some("en"), false);
+        english.stream = 2;
+        plan.audio.push(english);
+        plan.audio.extend([low(&plan.audio[0]), low(&plan.audio[1])]);
+        let expect = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-INDEPENDENT-SEGMENTS\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a0/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a1/index.m3u8\",GROUP-ID=\"audio\",LANGUAGE=\"en\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a2/index.m3u8\",GROUP-ID=\"low\",LANGUAGE=\"de\",NAME=\"German\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-MEDIA:TYPE=AUDIO,URI=\"1/a3/index.m3u8\",GROUP-ID=\"low\",LANGUAGE=\"en\",NAME=\"English\",AUTOSELECT=YES,CHANNELS=\"2\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=280001,AVERAGE-BANDWIDTH=260001,CODECS=\"mp4a.40.2\",AUDIO=\"audio\"\n1/a0/index.m3u8\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=280005,AVERAGE-BANDWIDTH=260005,CODECS=\"mp4a.40.2\",AUDIO=\"low\"\n1/a2/index.m3u8\n";
+        assert_eq!(multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist"), expect);
+    }
+
+    #[test]
+    fn sound_alone_in_one_language_needs_no_group_unless_channels_differ() {
+        let mut plan = plan((48_000, 1024), 960, 4000);
+        plan.video.clear();
+        plan.audio.push(low(&plan.audio[0]));
         let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
-        let (_, playlist) = parse_master_playlist(text.as_bytes()).expect("it parses");
-        let found: Vec<_> = playlist
-            .alternatives
-            .iter()
-            .map(|other| (other.name.as_str(), other.language.as_deref(), other.default, other.autoselect))
-            .collect();
         let expect = [
-            ("German", Some("de"), true, true),
-            ("German (2)", Some("de"), false, false),
-            ("Say 'hi'  now", None, false, true),
-            ("Audio", None, false, false),
-            ("x", None, false, false),
+            "BANDWIDTH=140000,AVERAGE-BANDWIDTH=130000,CODECS=\"mp4a.40.2\"",
+            "BANDWIDTH=140001,AVERAGE-BANDWIDTH=130001,CODECS=\"mp4a.40.2\"",
         ];
-        assert_eq!(found, expect);
-        assert!(text.chars().all(|symbol| symbol == '\n' || !symbol.is_control()));
-        assert!(
-            lines(&text, "#EXT-X-STREAM-INF:")[0]
-                .starts_with("BANDWIDTH=2140004,AVERAGE-BANDWIDTH=1130004,CODECS=\"avc1.64001f,mp4a.40.2\",")
-        );
+        assert_eq!(lines(&text, "#EXT-X-STREAM-INF:"), expect);
+        assert!(!text.contains("EXT-X-MEDIA"), "{text}");
+        plan.audio.insert(1, surround(&plan.audio[0]));
+        let text = multivariant(&plan, Generation(1), &facts(&plan, true)).expect("a playlist");
+        let groups: Vec<_> =
+            lines(&text, "#EXT-X-STREAM-INF:").iter().filter_map(|line| line.split("AUDIO=").nth(1).map(str::to_owned)).collect();
+        assert_eq!(groups, ["\"audio\"", "\"surround\"", "\"low\""]);
+        assert_eq!(lines(&text, "#EXT-X-MEDIA:").len(), 3);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 //!
 //! The multivariant playlist is the only name that stays the same from one generation of a title to the next.
 
-use crate::title::{Generation, SegmentNumber, TrackId};
+use crate::title::{Generation, SegmentNumber, Still, TrackId};
 
 /// The multivariant playlist, in the title's directory.
 pub const MULTIVARIANT: &str = "main.m3u8";
 /// A media playlist, in its track's directory.
 pub const MEDIA: &str = "index.m3u8";
+/// A track's I-frame playlist, in its directory.
+pub const I_FRAMES: &str = "iframes.m3u8";
 /// A track's init segment, in its track's directory.
 pub const INIT: &str = "init.mp4";
 /// What a media segment's name ends with.
@@ -25,6 +27,16 @@ pub fn track_directory(generation: Generation, track: TrackId) -> String {
 /// A track's media playlist, relative to the multivariant playlist: `1/v0/index.m3u8`.
 pub fn media(generation: Generation, track: TrackId) -> String {
     format!("{}/{MEDIA}", track_directory(generation, track))
+}
+
+/// A track's I-frame playlist, relative to the multivariant playlist: `1/v0/iframes.m3u8`.
+pub fn i_frames(generation: Generation, track: TrackId) -> String {
+    format!("{}/{I_FRAMES}", track_directory(generation, track))
+}
+
+/// A still, relative to the multivariant playlist: `1/poster.jpg`.
+pub fn still(generation: Generation, still: Still) -> String {
+    format!("{generation}/{still}")
 }
 
 /// A media segment, relative to its media playlist: `17.m4s`.
@@ -44,6 +56,8 @@ mod tests {
     #[test]
     fn names_are_relative() {
         assert_eq!(media(Generation(3), TrackId::audio(1)), "3/a1/index.m3u8");
+        assert_eq!(i_frames(Generation(3), TrackId::video(1)), "3/v1/iframes.m3u8");
+        assert_eq!(still(Generation(3), Still::Poster), "3/poster.jpg");
         assert_eq!(segment(SegmentNumber(17)), "17.m4s");
         assert_eq!(text_segment(SegmentNumber(17)), "17.vtt");
     }

@@ -64,8 +64,8 @@ impl Run {
     }
 }
 
-/// Bytes of `styp`, `moof` and `mdat` beside the rows of the sample table.
-const SEGMENT_OVERHEAD_BYTES: u64 = 160;
+/// Bytes of `styp` and two chunks of `moof` and `mdat` beside the rows of their sample tables.
+const SEGMENT_OVERHEAD_BYTES: u64 = 260;
 /// Bytes of a row of the sample table at most: size, flags and composition offset.
 const SAMPLE_OVERHEAD_BYTES: u64 = 12;
 /// An AAC encoder holds its rate over seconds; within one segment it may take so many percent of it.
@@ -158,7 +158,7 @@ mod tests {
         // 4 s at 3 Mbit/s and a buffer of 4.5 Mbit: 16.5 Mbit in a segment, and 12 bytes for each of its 96 rows.
         let plan = plan((24, 1), 960, 4000);
         let promise = promised(&plan, &Durations::of(&plan), TRACK).expect("a track");
-        assert_eq!(promise.peak_bps, 4_125_000 + (160 + 12 * 97) * 2);
+        assert_eq!(promise.peak_bps, 4_125_000 + (260 + 12 * 97) * 2);
         assert!((2_010_000..2_020_000).contains(&promise.average_bps), "{promise:?}");
         assert!(promised(&plan, &Durations::of(&plan), TrackId::audio(9)).is_none());
     }
@@ -172,7 +172,7 @@ mod tests {
         // 188 frames in 4.01067 s are four runs of 47, each of 20000 bytes at most.
         (plan.audio[0].bit_rate_bps, plan.audio[0].method) = (150_000, AudioMethod::Copy { second_bytes_max: 20_000 });
         let promise = promised(&plan, &Durations::of(&plan), TrackId::audio(0)).expect("a track");
-        let most = f64::from(4 * 20_000 + 160 + 12 * 187) * 8.0 / (187.0 * 1024.0 / 48_000.0);
+        let most = f64::from(4 * 20_000 + 260 + 12 * 187) * 8.0 / (187.0 * 1024.0 / 48_000.0);
         assert!((promise.peak_bps as f64 - most).abs() < 10.0, "{promise:?}");
         assert!((150_000..156_000).contains(&promise.average_bps), "{promise:?}");
     }

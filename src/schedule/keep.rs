@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
+use crate::catalogue::{self, Catalogue, KeyFrameRates, SegmentRecord, TrackRates};
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
-use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, TitleId};
+use crate::title::{ContentHash, Generation, Plan, ProblemCode, Remark, RemarkCode, SourceFacts, TitleId, missing_pictures};
 use crate::worker::protocol::MadeSegment;
 
 /// Why made segments did not get into the ledger.
@@ -30,9 +30,8 @@ pub enum Error {
     Catalogue(#[from] catalogue::Error),
 }
 
-/// Makes sure that storing segments leaves `free_min_bytes` on the file system.
-pub async fn ensure_room(store: &Store, made: &[MadeSegment], free_min_bytes: u64) -> store::Result<()> {
-    let needed_bytes: u64 = made.iter().map(|segment| segment.bytes.len() as u64).sum();
+/// Makes sure that storing `needed_bytes` leaves `free_min_bytes` on the file system.
+pub async fn ensure_room(store: &Store, needed_bytes: u64, free_min_bytes: u64) -> store::Result<()> {
     let free_bytes = store.free_bytes().await?;
     if free_bytes < free_min_bytes.saturating_add(needed_bytes) {
         let why = format!("{needed_bytes} bytes are to be stored, {free_bytes} are free, and {free_min_bytes} are to stay so");
@@ -68,6 +67,7 @@ pub async fn keep(
             starts_with_key_frame: facts.starts_with_key_frame,
             concealed,
             dropped,
+            key_frame: facts.key_frame,
         });
     }
     catalogue.commit_segments(id, generation, &rows, now_ms).await?;
@@ -84,17 +84,22 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
         .plan
         .tracks()
         .map(|track| {
-            let sizes: Vec<u64> = ledger.iter().filter(|row| row.track == track).map(|row| row.bytes).collect();
-            let rates = playlist::measure(&planned.plan, track, &sizes);
-            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps })
+            let rows = || ledger.iter().filter(|row| row.track == track);
+            let measure = |sizes: &[u64]| playlist::measure(&planned.plan, track, sizes);
+            let rates = measure(&rows().map(|row| row.bytes).collect::<Vec<u64>>());
+            // Absent for sound, and as soon as one segment has no key frame.
+            let key_frames: Option<Vec<u64>> = rows().map(|row| row.key_frame.map(|span| span.length_bytes)).collect();
+            let key_frames = key_frames.map(|sizes| measure(&sizes));
+            let key_frames = key_frames.map(|rates| KeyFrameRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps });
+            (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps, key_frames })
         })
         .collect();
-    catalogue.finish(id, title.ledger, &rates, &concealed(&planned.plan, &ledger), now_ms).await?;
+    catalogue.finish(id, title.ledger, &rates, &concealed(&planned.facts, &planned.plan, &ledger), now_ms).await?;
     Ok(())
 }
 
 /// What was filled in and left out, told once for the picture and once for the sound.
-fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
+fn concealed(facts: &SourceFacts, plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let warn = |message: String| Remark::new(RemarkCode::Concealed, message);
     // All video tracks show the same pictures, so one tells for all.
@@ -104,8 +109,8 @@ fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
         (missing + row.concealed, at)
     });
     if let Some(first) = first {
-        let at = clock(first / u64::from(plan.timeline.frame_rate().timescale()));
-        remarks.push(warn(format!("{missing} pictures are missing in the source, the first near {at}. The one before each was shown on.")));
+        let near_s = first / u64::from(plan.timeline.frame_rate().timescale());
+        remarks.push(missing_pictures(facts, plan, missing, near_s));
     }
     for (index, track) in plan.audio.iter().enumerate() {
         let rows = ledger.iter().filter(|row| row.track == crate::title::TrackId::audio(index as u8));
@@ -115,11 +120,6 @@ fn concealed(plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
         }
     }
     remarks
-}
-
-/// Hours, minutes and seconds, as people read a film's time.
-fn clock(seconds: u64) -> String {
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// Removes what the store has of a title that failed with `code`: everything, or everything but the source when the fault

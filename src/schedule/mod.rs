@@ -2,7 +2,7 @@
 //!
 //! A [`Scheduler`] owns a number of slots. Each slot runs one worker process at a time and asks the board for its next
 //! work. What comes back is verified, put into the store, and only then entered in the ledger; storing one segment overlaps
-//! with making the next.
+//! with making the next. Beside segments there are passes, each run once over a whole title.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use crate::worker;
 mod board;
 mod keep;
 mod metrics;
+mod pass;
 mod prepare;
 mod setback;
 mod slot;
@@ -34,7 +35,7 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct Settings {
     /// Worker processes at a time.
     pub slots: usize,
-    /// How often a segment, or the survey of a title, is tried.
+    /// How often a segment, a pass, or the survey of a title, is tried.
     pub attempts_max: u32,
     /// How workers are started and watched.
     pub worker: worker::Settings,
@@ -139,7 +140,8 @@ impl Scheduler {
             TitleState::Processing => {
                 let planned = self.0.catalogue.plan(id, title.ledger).await?;
                 let made = self.0.catalogue.made(id, title.ledger).await?;
-                self.0.add(id, Job::new(Arc::new(planned.plan), title.ledger, &made));
+                let passes = pass::needed(&title, &planned.plan, &planned.facts);
+                self.0.add(id, Job::new(Arc::new(planned.plan), title.ledger, &made, &passes));
             }
             TitleState::Receiving | TitleState::Ready | TitleState::Failed => return Ok(()),
         }

@@ -1,19 +1,22 @@
 //! From a received source to a plan: survey in the worker, plan, documents of subtitles, codec headers, init segments.
 
+use std::collections::BTreeMap;
+
 use crate::catalogue::{self, TrackRecord};
 use crate::cmaf;
 use crate::store::{self, Key};
 use crate::text;
-use crate::title::{ContentHash, Generation, Plan, Problem, ProblemCode, TitleId, plan};
+use crate::title::{AudioTier, ContentHash, Generation, Loudness, Plan, Problem, ProblemCode, TitleId, loudness_remarks, plan};
 use crate::worker::protocol::Survey;
 use crate::worker::{Failure, Worker};
 
-use super::Shared;
+use super::board::Pass;
+use super::{Shared, pass};
 
 /// What came of preparing a title.
 pub enum Prepared {
     /// It has a plan; the worker has it open.
-    Planned { worker: Box<Worker>, plan: Plan, generation: Generation },
+    Planned { worker: Box<Worker>, plan: Plan, generation: Generation, passes: Vec<Pass> },
     /// It cannot become a title.
     Refused(Problem),
     /// Something went wrong that may go right next time.
@@ -62,18 +65,26 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     let source = shared.store.open_file(Key::Source(id)).await?;
     let mut worker = Worker::spawn(&shared.settings.worker, source)?;
     let Survey { facts, texts } = worker.survey().await?;
-    let (mut plan, remarks) = match plan(&facts, &shared.settings.policy) {
+    let (mut plan, mut remarks) = match plan(&facts, &shared.settings.policy) {
         Ok(planned) => planned,
         Err(problem) => return Ok(Prepared::Refused(problem)),
     };
     let (tracks_of_text, documents, told) = text::convert(&facts, &texts, &plan);
     plan.text = tracks_of_text;
-    let remarks = [remarks, told].concat();
+    remarks.extend(told);
     for (hash, document) in documents {
         // Another attempt, under another policy, may make others of it.
         shared.catalogue.document_coming(id, hash).await?;
         shared.store.put(Key::Object(id, hash), document).await?;
     }
+    let heard = match shared.settings.policy.sound.target_hundredths_lufs {
+        Some(target) if !plan.audio.is_empty() => {
+            let heard = listen(&mut worker, &plan).await?;
+            remarks.extend(plan.level(&heard, target));
+            Some(heard)
+        }
+        _ => None,
+    };
     let headers = worker.open(facts.clone(), plan.clone()).await?;
     let mut tracks = Vec::with_capacity(headers.len());
     for (track, header) in headers {
@@ -84,5 +95,23 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
     let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
-    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger })
+    if let Some(heard) = heard {
+        let remarks = loudness_remarks(&heard, &plan.audio);
+        shared.catalogue.set_loudness(id, title.ledger, &heard, &remarks, shared.now_ms()).await?;
+    }
+    let passes = pass::needed(&title, &plan, &facts);
+    Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger, passes })
+}
+
+/// How loud each sound of the plan is. One that cannot be measured is left out.
+pub(super) async fn listen(worker: &mut Worker, plan: &Plan) -> Result<BTreeMap<u32, Loudness>, Failure> {
+    let mut heard = BTreeMap::new();
+    for track in plan.audio.iter().filter(|track| track.tier == AudioTier::Stereo) {
+        match worker.listen(track.stream).await {
+            Ok(loudness) => drop(heard.insert(track.stream, loudness)),
+            Err(Failure::Rejected(problem)) => tracing::warn!(stream = track.stream, ?problem, "a sound cannot be measured"),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(heard)
 }

@@ -4,7 +4,7 @@ use crate::catalogue;
 use crate::store;
 use crate::worker::Failure;
 
-use super::{keep, prepare};
+use super::{keep, pass, prepare};
 
 /// What to do about work that came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,17 @@ impl From<&prepare::Error> for Setback {
     }
 }
 
+impl From<&pass::Error> for Setback {
+    fn from(error: &pass::Error) -> Self {
+        match error {
+            pass::Error::Worker(Failure::DidNotStart(_)) => Self::Passing,
+            pass::Error::Worker(_) | pass::Error::BrokenPromise(_) => Self::Counted,
+            pass::Error::Store(error) => error.into(),
+            pass::Error::Catalogue(error) => error.into(),
+        }
+    }
+}
+
 impl From<&keep::Error> for Setback {
     fn from(error: &keep::Error) -> Self {
         match error {
@@ -72,6 +83,8 @@ mod tests {
             assert_eq!(Setback::from(&error), Setback::Passing, "{error}");
         }
         assert_eq!(Setback::from(&keep::Error::Store(full())), Setback::Passing);
+        assert_eq!(Setback::from(&pass::Error::Store(full())), Setback::Passing);
+        assert_eq!(Setback::from(&pass::Error::Worker(Failure::TimedOut)), Setback::Counted);
         let crashed = prepare::Error::Worker(Failure::Crashed { signal: 11 });
         assert_eq!(Setback::from(&crashed), Setback::Counted);
         assert_eq!(Setback::from(&prepare::Error::Catalogue(catalogue::Error::NotFound("title"))), Setback::Gone);

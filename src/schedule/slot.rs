@@ -11,8 +11,9 @@ use crate::title::{Generation, Plan, Problem, ProblemCode, TitleId, TrackKind};
 use crate::worker::protocol::MadeSegment;
 use crate::worker::{Failure, Worker};
 
-use super::board::{Ending, Job, Task, Work};
+use super::board::{Ending, Job, Pass, Task, Work};
 use super::keep::{self, keep};
+use super::pass;
 use super::prepare::{Error, Prepared, prepare};
 use super::setback::Setback;
 use super::{Metrics, Shared};
@@ -92,12 +93,13 @@ impl Slot {
         let title = match &work {
             Work::Prepare(id) => *id,
             Work::Make(task) => task.title,
-            Work::End(id, _) => *id,
+            Work::Run(id, _) | Work::End(id, _) => *id,
         };
         let _busy = Busy::mark(&self.shared, title);
         match work {
             Work::Prepare(id) => self.prepare(id).await,
             Work::Make(task) => self.make(task).await,
+            Work::Run(id, pass) => self.run(id, pass).await,
             Work::End(id, ending) => self.end(id, ending).await,
         }
     }
@@ -127,10 +129,10 @@ impl Slot {
     async fn prepare(&mut self, id: TitleId) {
         self.dismiss().await;
         match prepare(&self.shared, id).await {
-            Prepared::Planned { worker, plan, generation } => {
+            Prepared::Planned { worker, plan, generation, passes } => {
                 tracing::info!(title = %id, segments = plan.segments_total(), "title planned");
                 let plan = Arc::new(plan);
-                self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[]));
+                self.shared.add(id, Job::new(Arc::clone(&plan), generation, &[], &passes));
                 self.crew = Some(Crew::new(&self.shared, id, generation, plan, *worker));
             }
             Prepared::Refused(problem) => self.shared.fail(id, problem),
@@ -184,16 +186,57 @@ impl Slot {
     }
 
     async fn try_make(&mut self, task: &Task) -> Result<(Vec<MadeSegment>, Arc<Plan>, Generation), Error> {
-        // Another title's worker is of no use.
-        if self.crew.as_ref().is_some_and(|crew| crew.title != task.title) {
-            self.dismiss().await;
-        }
-        let crew = match &mut self.crew {
-            Some(crew) => crew,
-            none => none.insert(assemble(&self.shared, task.title).await?),
-        };
+        let crew = self.crew_for(task.title).await?;
         let made = crew.worker.make(task.number, &task.tracks).await?;
         Ok((made, Arc::clone(&crew.plan), crew.generation))
+    }
+
+    async fn crew_for(&mut self, title: TitleId) -> Result<&mut Crew, Error> {
+        // Another title's worker is of no use.
+        if self.crew.as_ref().is_some_and(|crew| crew.title != title) {
+            self.dismiss().await;
+        }
+        match &mut self.crew {
+            Some(crew) => Ok(crew),
+            none => Ok(none.insert(assemble(&self.shared, title).await?)),
+        }
+    }
+
+    /// Runs a pass. The title does without what does not come of it.
+    async fn run(&mut self, id: TitleId, pass: Pass) {
+        let outcome = self.try_run(id, pass).await;
+        let shared = &self.shared;
+        let Err(error) = outcome else {
+            shared.clear_obstacle();
+            shared.board().pass_over(id, pass);
+            return shared.work.notify_waiters();
+        };
+        self.crew = None;
+        if let pass::Error::Worker(failure) = &error {
+            shared.metrics.worker_failures.get_or_create(&[("outcome", failure.as_str())]).inc();
+        }
+        match Setback::from(&error) {
+            Setback::Gone => return shared.forget(id),
+            Setback::Passing => {
+                shared.pause(id, error.to_string()).await;
+                shared.board().pass_failed_for_now(id, pass);
+            }
+            Setback::Counted => {
+                let attempts = shared.board().pass_failed(id, pass);
+                tracing::warn!(title = %id, %pass, %error, attempts, "a pass came to nothing");
+                if attempts >= shared.settings.attempts_max {
+                    tracing::warn!(title = %id, %pass, "the title goes without what the pass would have given");
+                    shared.board().pass_over(id, pass);
+                }
+            }
+        }
+        shared.work.notify_waiters();
+    }
+
+    async fn try_run(&mut self, id: TitleId, pass: Pass) -> Result<(), pass::Error> {
+        let shared = Arc::clone(&self.shared);
+        let Crew { worker, plan, generation, .. } = self.crew_for(id).await?;
+        pass::run(&shared, worker, id, *generation, plan, pass).await
     }
 
     /// Records that a title's way is over, and tries again for as long as that cannot be recorded.
@@ -251,7 +294,8 @@ async fn assemble(shared: &Shared, title: TitleId) -> Result<Crew, Error> {
 /// Brings what was made of a task into the ledger, and notes what became of it.
 async fn store(shared: &Shared, task: &Task, generation: Generation, plan: &Arc<Plan>, made: Vec<MadeSegment>) {
     let counted = Counted::of(&made);
-    let kept = match keep::ensure_room(&shared.store, &made, shared.settings.free_min_bytes).await {
+    let needed_bytes = made.iter().map(|segment| segment.bytes.len() as u64).sum();
+    let kept = match keep::ensure_room(&shared.store, needed_bytes, shared.settings.free_min_bytes).await {
         Ok(()) => keep(&shared.store, &shared.catalogue, task.title, generation, plan, made, shared.now_ms()).await,
         Err(error) => Err(error.into()),
     };

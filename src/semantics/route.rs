@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::title::{Generation, SegmentNumber, TitleId, TrackId, TrackKind};
+use crate::title::{Generation, SegmentNumber, Still, TitleId, TrackId, TrackKind};
 
 /// No path of ours is longer.
 pub const ROUTE_BYTES_MAX: usize = 64;
@@ -17,6 +17,15 @@ pub enum Route {
     },
     /// `/t/{title}/{generation}/{track}/index.m3u8`.
     MediaPlaylist {
+        /// Of which title.
+        title: TitleId,
+        /// Of which plan.
+        generation: Generation,
+        /// Of which track.
+        track: TrackId,
+    },
+    /// `/t/{title}/{generation}/{track}/iframes.m3u8`.
+    IFramePlaylist {
         /// Of which title.
         title: TitleId,
         /// Of which plan.
@@ -44,6 +53,15 @@ pub enum Route {
         /// Which one.
         number: SegmentNumber,
     },
+    /// `/t/{title}/{generation}/poster.jpg`, `storyboard.vtt` or `sprite-{n}.jpg`.
+    Still {
+        /// Of which title.
+        title: TitleId,
+        /// Of which plan.
+        generation: Generation,
+        /// Which one.
+        still: Still,
+    },
 }
 
 impl Route {
@@ -59,12 +77,15 @@ impl Route {
             return Some(Self::Multivariant { title });
         }
         let (generation, rest) = rest.split_once('/')?;
-        let (track, file) = rest.split_once('/')?;
         let generation = Generation(number(generation).filter(|&generation| generation > 0)?);
+        let Some((track, file)) = rest.split_once('/') else {
+            return Still::parse(rest).map(|still| Self::Still { title, generation, still });
+        };
         let track = TrackId::parse(track).ok()?;
         match file {
             "index.m3u8" => Some(Self::MediaPlaylist { title, generation, track }),
             "init.mp4" => (track.kind != TrackKind::Text).then_some(Self::Init { title, generation, track }),
+            "iframes.m3u8" => (track.kind == TrackKind::Video).then_some(Self::IFramePlaylist { title, generation, track }),
             _ => {
                 let number = SegmentNumber(number(file.strip_suffix(suffix(track))?)?);
                 Some(Self::Segment { title, generation, track, number })
@@ -75,9 +96,12 @@ impl Route {
     /// The title it belongs to.
     pub fn title(&self) -> TitleId {
         match *self {
-            Self::Multivariant { title } | Self::MediaPlaylist { title, .. } | Self::Init { title, .. } | Self::Segment { title, .. } => {
-                title
-            }
+            Self::Multivariant { title }
+            | Self::MediaPlaylist { title, .. }
+            | Self::IFramePlaylist { title, .. }
+            | Self::Init { title, .. }
+            | Self::Segment { title, .. }
+            | Self::Still { title, .. } => title,
         }
     }
 }
@@ -87,6 +111,8 @@ impl fmt::Display for Route {
         match self {
             Self::Multivariant { title } => write!(out, "/t/{title}/main.m3u8"),
             Self::MediaPlaylist { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/index.m3u8"),
+            Self::IFramePlaylist { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/iframes.m3u8"),
+            Self::Still { title, generation, still } => write!(out, "/t/{title}/{generation}/{still}"),
             Self::Init { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/init.mp4"),
             Self::Segment { title, generation, track, number } => {
                 write!(out, "/t/{title}/{generation}/{track}/{number}{}", suffix(*track))
@@ -119,17 +145,21 @@ mod tests {
         TitleId::new(1_700_000_000_000, 12345)
     }
 
-    fn routes(title: TitleId, generation: Generation, track: TrackId, number: SegmentNumber) -> [Route; 4] {
+    fn routes(title: TitleId, generation: Generation, track: TrackId, number: SegmentNumber) -> [Route; 8] {
         [
             Route::Multivariant { title },
             Route::MediaPlaylist { title, generation, track },
             Route::Init { title, generation, track },
             Route::Segment { title, generation, track, number },
+            Route::IFramePlaylist { title, generation, track },
+            Route::Still { title, generation, still: Still::Poster },
+            Route::Still { title, generation, still: Still::Storyboard },
+            Route::Still { title, generation, still: Still::Sprite(number.0 as u16) },
         ]
     }
 
     #[test]
-    fn the_four_paths() {
+    fn the_paths() {
         let id = title();
         let spelled = routes(id, Generation(3), TrackId::audio(1), SegmentNumber(42)).map(|route| route.to_string());
         assert_eq!(
@@ -139,6 +169,10 @@ mod tests {
                 format!("/t/{id}/3/a1/index.m3u8"),
                 format!("/t/{id}/3/a1/init.mp4"),
                 format!("/t/{id}/3/a1/42.m4s"),
+                format!("/t/{id}/3/a1/iframes.m3u8"),
+                format!("/t/{id}/3/poster.jpg"),
+                format!("/t/{id}/3/storyboard.vtt"),
+                format!("/t/{id}/3/sprite-42.jpg"),
             ]
         );
     }
@@ -186,6 +220,13 @@ mod tests {
             "/t/ID/1/s0/1.m4s",
             "/t/ID/1/v0/1.vtt",
             "/t/ID/1/s0/01.vtt",
+            "/t/ID/poster.jpg",
+            "/t/ID/0/poster.jpg",
+            "/t/ID/1/Poster.jpg",
+            "/t/ID/1/sprite-01.jpg",
+            "/t/ID/1/sprite-65536.jpg",
+            "/t/ID/1/v0/poster.jpg",
+            "/t/ID/1/iframes.m3u8",
         ] {
             assert_eq!(Route::parse(&path.replace("ID", &id.to_string())), None, "{path}");
         }
@@ -205,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/[vas]0?[0-9]{1,2}/(index\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.(m4s|vtt)))") {
+        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/(sprite-0?[0-9]{1,3}\\.jpg|poster\\.jpg)|0?[0-9]{1,3}/[vas]0?[0-9]{1,2}/(index\\.m3u8|iframes\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.(m4s|vtt)))") {
             if let Some(route) = Route::parse(&path) {
                 prop_assert_eq!(route.to_string(), path);
             }

@@ -54,7 +54,7 @@ impl CueText {
 
     fn push_line(&mut self, text: &str) {
         for letter in text.chars() {
-            if letter.is_whitespace() && letter != '\u{a0}' {
+            if letter.is_whitespace() {
                 self.space.push(if letter == '\t' || letter.is_control() { ' ' } else { letter });
                 continue;
             }
@@ -231,8 +231,8 @@ fn apply(out: &mut CueText, inner: &str) {
         kept.push(' ');
         kept.push_str(&annotation);
     }
-    // With the bracket behind them, hyphens would be an arrow.
-    kept.truncate(kept.trim_end_matches(['-', ' ']).len());
+    // With the bracket behind them, hyphens would be an arrow; and a point without a class behind it says nothing.
+    kept.truncate(kept.trim_end_matches(['-', ' ', '.']).len());
     // Without what it says, it says nothing.
     if !is_end && matches!(name, "c" | "v" | "lang") && kept.is_empty() {
         return out.set(Tag::plain(name), false);

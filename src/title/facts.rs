@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AacFacts, AvcFacts, CopyDoubt, Ratio};
+use super::{AacFacts, AvcFacts, CopyDoubt, Ratio, Seam};
 
 /// Length of one tick of a stream in seconds, as a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,40 @@ pub enum FieldOrder {
     BottomFirst,
 }
 
+/// What looking at some pictures of a stream shows of fields, flags aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanFacts {
+    /// Pictures looked at.
+    pub pictures: u32,
+    /// Of these, combed like two fields of which the upper one is earlier.
+    pub top_first: u32,
+    /// Combed like two fields of which the lower one is earlier.
+    pub bottom_first: u32,
+    /// Whole frames; what is left of the pictures shows nothing either way, as stills do.
+    pub progressive: u32,
+    /// Pictures whose moving parts are torn into lines, and pictures in which too little moves to tell.
+    pub torn: u32,
+    /// Pictures one field of which repeats that of the picture before.
+    pub repeated: u32,
+    /// Pictures that the stream itself flags as interlaced.
+    pub flagged: u32,
+    /// Pictures flagged as interlaced with the upper field first.
+    pub flagged_top_first: u32,
+    /// Pictures flagged to be shown for a field longer.
+    pub flagged_repeat: u32,
+    /// Whether there are packets that hold a single field each, two to a picture.
+    pub split: bool,
+}
+
+/// A place where pictures are missing from a steady rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hole {
+    /// When the picture before it is shown, in ticks.
+    pub pts: i64,
+    /// Pictures missing after that.
+    pub count: u64,
+}
+
 /// The turn and mirror that make the stored picture upright, applied in this order: mirror, then turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Orientation {
@@ -81,6 +115,46 @@ pub struct ColourFacts {
     pub matrix: u8,
 }
 
+/// The display that a picture was mastered on (SMPTE ST 2086), in the units that HEVC and its containers use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasteringDisplay {
+    /// Chromaticity of red, green and blue, x and y in units of 1/50000.
+    pub primaries: [(u16, u16); 3],
+    /// Chromaticity of white, x and y in units of 1/50000.
+    pub white: (u16, u16),
+    /// Luminance of its white in units of 1/10000 cd/m².
+    pub luminance_max: u32,
+    /// Luminance of its black in units of 1/10000 cd/m².
+    pub luminance_min: u32,
+}
+
+/// How bright the pictures are (CTA-861.3), in cd/m²; 0 means unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentLight {
+    /// The brightest pixel (MaxCLL).
+    pub max_nits: u16,
+    /// The brightest picture's average (MaxFALL).
+    pub average_nits: u16,
+}
+
+/// What a source says of its brightness beside the colour description.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LightFacts {
+    /// The display it was mastered on.
+    pub mastering: Option<MasteringDisplay>,
+    /// How bright its pictures are.
+    pub content: Option<ContentLight>,
+}
+
+/// What a source declares of Dolby Vision (its decoder configuration record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DolbyVision {
+    /// The profile, such as 5 or 8.
+    pub profile: u8,
+    /// What its pictures are without its metadata: 1 HDR10, 2 SDR, 4 HLG, 6 HDR10 of a disc, 0 none of these.
+    pub compatibility: u8,
+}
+
 /// A video stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoFacts {
@@ -104,8 +178,19 @@ pub struct VideoFacts {
     pub bit_depth: u8,
     /// Colour description.
     pub colour: ColourFacts,
+    /// Brightness of mastering display and pictures, where the source tells it.
+    pub light: LightFacts,
+    /// Dolby Vision, where the container declares it.
+    pub dolby_vision: Option<DolbyVision>,
+    /// Width of a pixel over its height as the bitstream has it where it begins, whatever the container says;
+    /// (0, 1) when it says nothing.
+    pub coded_aspect: (u32, u32),
+    /// How often the size of the stored picture changes after the first, as far as packets tell.
+    pub size_change_count: u64,
     /// Interlacing as flagged.
     pub field_order: FieldOrder,
+    /// Interlacing as seen; absent when nobody looked because it could not be.
+    pub scan: Option<ScanFacts>,
     /// Length of a tick.
     pub time_base: TimeBase,
     /// Presentation time of the first picture.
@@ -118,6 +203,13 @@ pub struct VideoFacts {
     pub frame_count: u64,
     /// Median distance between pictures in ticks; 0 with fewer than two pictures.
     pub interval_median: i64,
+    /// A quarter of the distances between pictures are at most this, in ticks: the pace of the quick parts.
+    pub interval_quick: i64,
+    /// Neighbouring distances that add up alike although one is half as long again as the other: film shown for three fields
+    /// and two in turn.
+    pub interval_paired_count: u64,
+    /// The sum of what they add up to, in ticks.
+    pub interval_paired_ticks: i64,
     /// Largest distance between pictures in ticks.
     pub interval_max: i64,
     /// Pictures whose distance to the next is within an eighth of the median.
@@ -133,6 +225,10 @@ pub struct VideoFacts {
     pub undecodable_lead_count: u64,
     /// What copying it takes, or why it cannot be copied.
     pub avc: Result<AvcFacts, CopyDoubt>,
+    /// The first places where pictures are missing from a steady rate.
+    pub holes: Vec<Hole>,
+    /// Pictures missing in all such places.
+    pub missing_count: u64,
 }
 
 /// A place in an audio stream whose sample position is known exactly.
@@ -145,6 +241,21 @@ pub struct AudioAnchor {
     /// Position of the packet's first sample on the stream's own sample clock (samples at `sample_rate`; 0 is time zero of
     /// the source).
     pub sample: i64,
+    /// Where sound at another rate than that clock's goes on: the place on the clock where it began, and its own samples since.
+    pub retuned: Option<(i64, i64)>,
+}
+
+/// What a container says an audio stream is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AudioRoles {
+    /// It describes the picture for those who do not see it.
+    pub described: bool,
+    /// Somebody talks about the film.
+    pub commentary: bool,
+    /// It is in the language that the film was made in.
+    pub original: bool,
+    /// It was dubbed.
+    pub dubbed: bool,
 }
 
 /// An audio stream.
@@ -160,12 +271,16 @@ pub struct AudioFacts {
     pub sample_rate: u32,
     /// Channels.
     pub channels: u32,
+    /// FFmpeg's name of the layout, such as `5.1(side)`; absent where neither the source nor usage says what its channels are.
+    pub layout: Option<String>,
     /// Language as tagged in the container (usually ISO 639-2), if it is.
     pub language: Option<String>,
     /// The track's title as tagged, if it is.
     pub label: Option<String>,
     /// Whether the container marks it as the default.
     pub default: bool,
+    /// What the container says it is for.
+    pub roles: AudioRoles,
     /// Length of a tick.
     pub time_base: TimeBase,
     /// First audible sample on the stream's sample clock, encoder delay taken off.
@@ -178,6 +293,8 @@ pub struct AudioFacts {
     pub discontinuity_count: u64,
     /// What copying it takes, or why it cannot be copied.
     pub aac: Result<AacFacts, CopyDoubt>,
+    /// How often the sample rate or the channels change.
+    pub form_change_count: u64,
 }
 
 impl AudioFacts {
@@ -235,6 +352,7 @@ pub struct OtherStream {
 }
 
 /// What one stream turned out to be.
+#[expect(clippy::large_enum_variant, reason = "a source has few streams, and few sources are held at a time")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamFacts {
     /// Pictures.
@@ -260,6 +378,10 @@ pub struct SourceFacts {
     pub streams: Vec<StreamFacts>,
     /// Packets the demuxer marked as damaged, and places where reading had to skip ahead.
     pub corrupt_packet_count: u64,
+    /// Where clocks leap. All other times here are mended by them.
+    pub seams: Vec<Seam>,
+    /// Whether the file ends before its header says that it does.
+    pub cut_off: bool,
 }
 
 impl SourceFacts {

@@ -1,70 +1,51 @@
-//! What the content team is told about a source when it is planned: what was found in it, what was done about it.
+//! What the content team is told about a source's streams when it is planned: what was found, what was done about it.
 
-use super::frame_rate::is_constant;
-use super::{AudioFacts, FrameRate, Orientation, Remark, RemarkCode, SourceFacts, VideoFacts};
+mod missing;
+mod picture;
+mod sound;
 
-/// What is worth saying of the picture.
-pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
+pub use missing::missing_pictures;
+pub use picture::{of_colour, of_fields, of_picture};
+pub use sound::{of_loudness, of_sound};
+
+use super::{AudioFacts, AudioTrack, Remark, RemarkCode, SourceFacts, VideoFacts};
+
+/// What is worth saying of the streams together, for a plan that lasts `duration_ms` and has these audio tracks.
+pub fn of_streams(
+    facts: &SourceFacts,
+    picture: Option<&VideoFacts>,
+    sounds: &[&AudioFacts],
+    tracks: &[AudioTrack],
+    duration_ms: u64,
+) -> Vec<Remark> {
     let mut remarks = Vec::new();
-    let info = |code, message: String| Remark::new(code, message);
-    if !is_constant(video) {
-        let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
-        remarks.push(info(RemarkCode::VariableFrameRate, message));
-    } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))
-        && declared.as_f64() > frame_rate.as_f64() * 1.5
-        && declared.as_f64() <= 240.0
-    {
-        let message = format!("The source runs at {declared} frames a second. It was brought down to {frame_rate}.");
-        remarks.push(info(RemarkCode::FrameRateReduced, message));
-    }
-    if video.orientation != Orientation::default() {
-        let degrees = u32::from(video.orientation.quarter_turns) * 90;
-        let mirrored = if video.orientation.mirror { "mirrored and " } else { "" };
-        remarks
-            .push(info(RemarkCode::Rotated, format!("The picture is stored {mirrored}turned by {degrees} degrees. It was made upright.")));
-    }
-    let (wide, high) = video.sample_aspect;
-    if wide != high && wide != 0 && high != 0 {
-        remarks.push(info(
-            RemarkCode::NonSquarePixels,
-            format!("The pixels are not square ({wide}:{high}). The picture was made of square ones in its right shape."),
-        ));
-    }
-    if video.undecodable_lead_count > 0 {
-        remarks.push(Remark::new(
-            RemarkCode::Concealed,
-            format!(
-                "The first {} pictures cannot be decoded without what came before them. They were replaced.",
-                video.undecodable_lead_count
-            ),
-        ));
-    }
-    remarks
-}
-
-/// What is worth saying of the streams together, for a plan that lasts `duration_ms`.
-pub fn of_streams(facts: &SourceFacts, picture: Option<&VideoFacts>, sounds: &[&AudioFacts], duration_ms: u64) -> Vec<Remark> {
-    let mut remarks = Vec::new();
-    match (picture, sounds.first()) {
+    let default_sound = tracks.first().and_then(|track| facts.audio(track.stream));
+    match (picture, default_sound) {
         (Some(_), None) => remarks.push(Remark::new(RemarkCode::NoAudio, "There is no sound in the source.")),
         (None, _) => remarks.push(Remark::new(RemarkCode::AudioOnly, "There is no moving picture in the source: the title is sound only.")),
-        (Some(video), Some(audio)) => {
-            let late = audio.seconds(audio.first_sample) - video.time_base.seconds(video.first_pts);
-            let late_ms = (late * 1000).round().to_integer();
-            if late_ms >= LATE_MS {
-                let message = format!("The sound begins {late_ms} ms after the picture. It was kept so, with silence before it.");
-                remarks.push(Remark::new(RemarkCode::AudioStartsLate, message));
-            } else if late_ms <= -LATE_MS {
-                let message = format!("The picture begins {} ms after the sound. The first picture is shown until then.", -late_ms);
-                remarks.push(Remark::new(RemarkCode::VideoStartsLate, message));
-            }
-        }
+        (Some(video), Some(audio)) => remarks.extend(sound::of_both(video, audio)),
     }
-    if let Some(declared_ms) = facts.declared_duration_ms
-        && (declared_ms - duration_ms as i64).abs() > 1000
-    {
-        let message = format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
-        remarks.push(Remark::new(RemarkCode::DurationCorrected, message));
+    let declared_ms = facts.declared_duration_ms.filter(|declared_ms| (declared_ms - duration_ms as i64).abs() > 1000);
+    match declared_ms {
+        _ if facts.cut_off => {
+            let lost_ms = declared_ms.map_or(0, |declared_ms| declared_ms - duration_ms as i64);
+            let lost = if lost_ms > 0 { format!("; {lost_ms} ms of what its header promises are not there") } else { String::new() };
+            remarks.push(Remark::new(RemarkCode::BrokenTail, format!("The file is cut off{lost}. What is there was used.")));
+        }
+        Some(declared_ms) => {
+            let message =
+                format!("The header claims {declared_ms} ms; pictures and sound last {duration_ms} ms. The true duration was used.");
+            remarks.push(Remark::new(RemarkCode::DurationCorrected, message));
+        }
+        None => {}
+    }
+    if let Some(last) = facts.seams.iter().map(|seam| seam.leap).max() {
+        let times = match last {
+            0 => "once".to_owned(),
+            last => format!("{} times", u64::from(last) + 1),
+        };
+        let message = format!("The source's clock leaps {times}. Time goes on where it was, and sound and picture stay together.");
+        remarks.push(Remark::new(RemarkCode::TimestampsRepaired, message));
     }
     let left_out_videos = facts.videos().filter(|video| Some(video.stream) != picture.map(|picture| picture.stream)).count();
     let left_out_sounds = sounds.len().saturating_sub(super::plan::AUDIO_TRACKS_MAX);
@@ -92,5 +73,27 @@ pub fn of_copies(picture: Option<&str>, sounds: &[String]) -> Vec<Remark> {
     picture.into_iter().chain(sound).collect()
 }
 
-/// A start this much later than the other track's is worth a remark.
-const LATE_MS: i128 = 100;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::sample::{facts, video_facts};
+    use crate::title::{Seam, StreamFacts};
+
+    #[test]
+    fn clocks_and_ends_are_told() {
+        let codes = |source: &SourceFacts, duration_ms: u64| -> Vec<RemarkCode> {
+            of_streams(source, source.videos().next(), &[], &[], duration_ms).iter().map(|remark| remark.code).collect()
+        };
+        let mut source = facts(vec![StreamFacts::Video(video_facts(25, 1, 250, None))]);
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio]);
+        source.seams = vec![Seam { stream: 0, position: 7, shift_ticks: -5, leap: 0 }];
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::TimestampsRepaired]);
+        source.seams.clear();
+        source.declared_duration_ms = Some(20_000);
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::DurationCorrected]);
+        source.cut_off = true;
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::BrokenTail]);
+        source.declared_duration_ms = None;
+        assert_eq!(codes(&source, 10_000), [RemarkCode::NoAudio, RemarkCode::BrokenTail]);
+    }
+}

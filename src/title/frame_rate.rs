@@ -37,6 +37,15 @@ const STANDARD: [(u32, u32); 17] = [
     (5, 1),
 ];
 
+/// Frames a second that a camera or a screen recorder may come to.
+const MEASURED_MAX: f64 = 2000.0;
+/// Frames a second of film; below it motion is coarse.
+const FILM: f64 = 23.9;
+/// Frames a second that a grid has at least.
+const GRID_MIN: u32 = 5;
+/// The rates that a grid for a varying one is chosen from.
+const GRIDS: [f64; 5] = [24.0, 25.0, 30.0, 50.0, 60.0];
+
 /// Below this, media timescales grow coarse; a rate's numerator is doubled until it is reached.
 const TIMESCALE_MIN: u32 = 10_000;
 
@@ -103,24 +112,45 @@ impl FrameRate {
             }
         }
         let whole = frames_per_second.round();
-        if (1.0..=240.0).contains(&whole) && near(whole) {
+        if (1.0..=MEASURED_MAX).contains(&whole) && near(whole) {
             return Self::new(whole as u32, 1);
         }
+        // Six and its multiples, a thousandth slower, as television in America has it.
+        let sixth = (frames_per_second * 1.001 / 6.0).round() * 6.0;
+        if (30.0..=MEASURED_MAX).contains(&sixth) && near(sixth / 1.001) {
+            return Self::new(sixth as u32 * 1000, 1001);
+        }
+        if (0.000_001..1.0).contains(&frames_per_second) {
+            return Self::new(1000, (1000.0 / frames_per_second).round() as u32);
+        }
         let thousandths = (frames_per_second * 1000.0).round();
-        if !(1.0..=240_000.0).contains(&thousandths) {
+        if !(1.0..=MEASURED_MAX * 1000.0).contains(&thousandths) {
             return None;
         }
         Self::new(thousandths as u32, 1000)
     }
 
-    /// This rate, or the largest whole fraction of it that is at most `limit`, where a slip above the limit does not count.
+    /// This rate, or the largest whole fraction of it that is at most `limit`, where a slip above the limit does not count:
+    /// every other picture, or every third, moves evenly. Where that falls far below the limit and below the rate of film,
+    /// motion would be coarse, and the limit itself is the better choice although it leaves pictures out unevenly.
     fn at_most(self, limit: u32) -> Self {
         let mut divisor = 1;
         while u64::from(self.num) * 100 > u64::from(limit) * 101 * u64::from(self.den) * u64::from(divisor) {
             divisor += 1;
         }
         let fraction = Self::new(self.num, self.den.saturating_mul(divisor)).unwrap_or(self);
-        if fraction.as_f64() > f64::from(limit) { Self::new(limit, 1).unwrap_or(fraction) } else { fraction }
+        let coarse = divisor > 1 && fraction.as_f64() < FILM && fraction.as_f64() * 1.25 < f64::from(limit);
+        if coarse || fraction.as_f64() > f64::from(limit) { Self::new(limit, 1).unwrap_or(fraction) } else { fraction }
+    }
+
+    /// This rate, or the smallest whole multiple of it that is at least [`GRID_MIN`]: pictures of a slide show stay where they
+    /// are, and segments hold enough frames to seek in and to keep sound and picture together.
+    fn at_least_grid(self) -> Self {
+        let mut multiple = 1;
+        while u64::from(self.num) * u64::from(multiple) < u64::from(GRID_MIN) * u64::from(self.den) {
+            multiple += 1;
+        }
+        Self::new(self.num.saturating_mul(multiple), self.den).unwrap_or(self)
     }
 }
 
@@ -131,8 +161,8 @@ impl fmt::Display for FrameRate {
     }
 }
 
-/// Chooses the rate of the output's frame grid: the source's own where it has one, the standard rate next to its median
-/// where it varies, never above `rate_max` frames a second.
+/// Chooses the rate of the output's frame grid: the source's own where it has one, a standard rate fine enough for its quick parts
+/// where it varies, never above `rate_max` frames a second, and never so slow that a segment holds next to nothing.
 ///
 /// A source with a single picture gets the rate it declares, else ten frames a second.
 pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
@@ -141,21 +171,44 @@ pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
     if video.frame_count < 2 || video.last_pts <= video.first_pts || video.interval_median <= 0 {
         return declared(video).unwrap_or(still).at_most(rate_max);
     }
+    let chosen = if is_constant(video) {
+        steady(video, tick)
+    } else if is_paired(video) {
+        // Film shown for three fields and two in turn: one slot a picture, and the unevenness is gone.
+        FrameRate::snapped(video.interval_paired_count as f64 * 2.0 / (video.interval_paired_ticks as f64 * tick))
+    } else {
+        varying(video, tick, rate_max)
+    };
+    chosen.unwrap_or(still).at_most(rate_max).at_least_grid()
+}
+
+/// The source's own rate, where nearly all pictures are equally far apart.
+fn steady(video: &VideoFacts, tick: f64) -> Option<FrameRate> {
     let regular_s = video.interval_regular_ticks as f64 * tick;
     let pace = video.interval_regular_count as f64 / regular_s;
-    let chosen = if is_constant(video) && pace.is_finite() {
-        // Timestamps rounded to coarse ticks (Matroska and FLV count milliseconds) leave the pace of a short clip uncertain
-        // by a tick or so over its length; within that, what the source declares is the better word.
-        let uncertain = (1.5 * tick / regular_s).max(STANDARD_TOLERANCE);
-        let declared = declared(video).filter(|rate| (rate.as_f64() / pace - 1.0).abs() <= uncertain);
-        FrameRate::snapped(declared.map_or(pace, FrameRate::as_f64))
-    } else {
-        let mean = (video.frame_count - 1) as f64 / ((video.last_pts - video.first_pts) as f64 * tick);
-        let median = 1.0 / (video.interval_median as f64 * tick);
-        let wanted = median.max(mean).min(f64::from(rate_max));
-        [24.0, 25.0, 30.0, 50.0, 60.0].into_iter().find(|rate| *rate >= wanted * 0.98).and_then(FrameRate::snapped)
-    };
-    chosen.unwrap_or(still).at_most(rate_max)
+    if !pace.is_finite() {
+        return None;
+    }
+    // Timestamps rounded to coarse ticks (Matroska and FLV count milliseconds) leave the pace of a short clip uncertain
+    // by a tick or so over its length; within that, what the source declares is the better word.
+    let uncertain = (1.5 * tick / regular_s).max(STANDARD_TOLERANCE);
+    let declared = declared(video).filter(|rate| (rate.as_f64() / pace - 1.0).abs() <= uncertain);
+    FrameRate::snapped(declared.map_or(pace, FrameRate::as_f64))
+}
+
+/// A standard rate fine enough for the quick parts of a varying one.
+fn varying(video: &VideoFacts, tick: f64, rate_max: u32) -> Option<FrameRate> {
+    // A steady rate with pictures left out here and there goes on at that rate.
+    let slack = (video.interval_median / 8).max(1);
+    let one_pace = video.interval_regular_count * 2 >= video.frame_count && video.interval_quick + slack >= video.interval_median;
+    if one_pace && let Some(rate) = steady(video, tick).filter(|rate| STANDARD.contains(&rate.fraction()) && rate.as_f64() >= FILM) {
+        return Some(rate);
+    }
+    let quick = 1.0 / (video.interval_quick.max(1) as f64 * tick);
+    let wanted = quick.min(f64::from(rate_max));
+    let near = GRIDS.into_iter().find(|rate| (wanted / rate - 1.0).abs() < 0.02);
+    // Jitter makes a quarter of the distances a little shorter than the pace they are meant to have.
+    near.or_else(|| GRIDS.into_iter().find(|rate| *rate >= wanted * 0.92)).or(GRIDS.last().copied()).and_then(FrameRate::snapped)
 }
 
 /// Whether nearly all pictures are equally far apart.
@@ -163,6 +216,11 @@ pub(super) fn is_constant(video: &VideoFacts) -> bool {
     let intervals = video.frame_count.saturating_sub(1);
     // One tick either way is the container's rounding, not the camera's.
     intervals == 0 || video.interval_regular_count * 100 >= intervals * 95
+}
+
+/// Whether pictures are shown for three fields and two in turn.
+pub(super) fn is_paired(video: &VideoFacts) -> bool {
+    video.frame_count > 3 && video.interval_paired_count * 100 >= (video.frame_count - 2) * 80
 }
 
 fn declared(video: &VideoFacts) -> Option<FrameRate> {
@@ -205,6 +263,21 @@ mod tests {
             (30_000, 1001, 300, Some((30_000, 1001)), (30_000, 1001)),
             (90_000, 3600, 100, None, (25, 1)),
             (90_000, 750, 100, Some((120, 1)), (60, 1)),
+            (90_000, 900, 100, None, (50, 1)),
+            (90_000, 1000, 100, None, (45, 1)),
+            (90_000, 625, 100, None, (48, 1)),
+            (90_000, 1250, 100, None, (36, 1)),
+            (90_000, 1200, 100, None, (75, 2)),
+            (90_000, 375, 100, None, (60, 1)),
+            (96_000, 100, 1000, None, (60, 1)),
+            (120_000, 1001, 1000, None, (60_000, 1001)),
+            (1_000_000, 1000, 1000, Some((1000, 1)), (1000, 17)),
+            (1000, 1000, 60, None, (5, 1)),
+            (1000, 5000, 12, Some((1, 5)), (5, 1)),
+            (1000, 500, 12, None, (6, 1)),
+            (1000, 333, 90, Some((3, 1)), (3003, 500)),
+            (90_000, 90_000 * 60, 3, None, (5, 1)),
+            (90_000, 3600, 100, Some((1000, 1)), (25, 1)),
             (1000, 200, 88, Some((5, 1)), (5, 1)),
             (90_000, 10_231, 46, None, (8797, 1000)),
         ] {
@@ -242,8 +315,78 @@ mod tests {
         let mut facts = video_facts(90_000, 3970, 190, None);
         facts.interval_regular_count = 20;
         assert_eq!(choose(&facts, 60).fraction(), (24, 1));
-        facts.interval_median = 1500;
+        facts.interval_quick = 1500;
         assert_eq!(choose(&facts, 60).fraction(), (60, 1));
+    }
+
+    /// Facts of a clip whose pictures are so many milliseconds apart, over and over, in ticks of `1/den` s.
+    fn varied(den: u32, intervals: &[i64], times: usize) -> VideoFacts {
+        let all: Vec<i64> = intervals.iter().copied().cycle().take(intervals.len() * times).collect();
+        let mut facts = video_facts(den, 1, all.len() as u64 + 1, None);
+        let mut sorted = all.clone();
+        sorted.sort_unstable();
+        (facts.interval_median, facts.interval_quick) = (sorted[sorted.len() / 2], sorted[sorted.len() / 4]);
+        facts.last_pts = all.iter().sum();
+        let slack = (facts.interval_median / 8).max(1);
+        let regular: Vec<i64> = all.iter().copied().filter(|interval| (interval - facts.interval_median).abs() <= slack).collect();
+        (facts.interval_regular_count, facts.interval_regular_ticks) = (regular.len() as u64, regular.iter().sum());
+        let pairs: Vec<i64> = all
+            .windows(2)
+            .filter(|pair| (13..=17).contains(&(pair[0].max(pair[1]) * 10 / pair[0].min(pair[1]))))
+            .map(|pair| pair[0] + pair[1])
+            .collect();
+        (facts.interval_paired_count, facts.interval_paired_ticks) = (pairs.len() as u64, pairs.iter().sum());
+        facts
+    }
+
+    /// 29.97 in milliseconds, with pictures left out three times.
+    const DROPPED: &[i64] = &[
+        33, 33, 34, 33, 33, 34, 33, 34, 67, 33, 33, 34, 33, 33, 34, 33, 34, 100, 33, 33, 34, 33, 33, 34, 33, 34, 67, 33, 33, 34, 33, 33, 34,
+    ];
+
+    #[test]
+    fn varying_rates_get_a_grid_fine_enough() {
+        for (what, den, intervals, max, expect) in [
+            ("film by field flags", 90_000, [3003, 4505, 3003, 4504].as_slice(), 60, (24_000, 1001)),
+            (
+                "film by field flags, in milliseconds",
+                1000,
+                &[33, 50, 34, 50, 33, 50, 34, 50, 33, 50, 34, 50, 33, 50, 33, 50, 34, 50, 33, 50, 34, 50, 33, 50],
+                60,
+                (24_000, 1001),
+            ),
+            ("a recording with pictures left out", 90_000, &[3003, 3003, 6006, 3003, 3003, 3003, 9009], 60, (30_000, 1001)),
+            ("the same, in milliseconds", 1000, DROPPED, 60, (30_000, 1001)),
+            ("a phone in dim light", 1000, &[31, 36, 42, 29, 45, 33, 38, 33, 30, 41, 34, 52], 60, (30, 1)),
+            ("a screen: stills, then motion", 1000, &[17, 17, 16, 17, 17, 16, 2000, 17, 17, 16, 450, 17, 17, 100, 100], 60, (60, 1)),
+            ("half of it at 60, half at 20", 1000, &[17, 16, 17, 50, 50, 50], 60, (60, 1)),
+            ("slides at will", 1000, &[4000, 7000, 12_000, 3000, 60_000], 60, (24, 1)),
+            ("motion at 120, limited", 1000, &[8, 8, 9, 8, 30, 200, 8, 8], 60, (60, 1)),
+            ("the same, limited to 30", 1000, &[8, 8, 9, 8, 30, 200, 8, 8], 30, (30, 1)),
+        ] {
+            assert_eq!(choose(&varied(den, intervals, 30), max).fraction(), expect, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_met_evenly_where_motion_allows() {
+        for (rate, limit, expect) in [
+            ((50, 1), 30, (25, 1)),
+            ((60, 1), 30, (30, 1)),
+            ((60_000, 1001), 30, (30_000, 1001)),
+            ((48, 1), 30, (24, 1)),
+            ((25, 1), 30, (25, 1)),
+            ((31, 1), 30, (30, 1)),
+            ((60, 1), 50, (30, 1)),
+            ((50, 1), 24, (24, 1)),
+            ((60, 1), 24, (20, 1)),
+            ((30, 1), 15, (15, 1)),
+            ((25, 1), 15, (25, 2)),
+            ((144, 1), 120, (72, 1)),
+        ] {
+            let rate = FrameRate::new(rate.0, rate.1).expect("a rate");
+            assert_eq!(rate.at_most(limit).fraction(), expect, "{rate} at most {limit}");
+        }
     }
 
     #[test]

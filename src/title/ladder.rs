@@ -27,6 +27,9 @@ pub struct Ladder {
     /// The rungs, largest first.
     #[serde(rename = "rung")]
     pub rungs: Vec<Rung>,
+    /// The rungs of high dynamic range, largest first; there may be none.
+    #[serde(rename = "hdr", default)]
+    pub hdr_rungs: Vec<Rung>,
 }
 
 impl Ladder {
@@ -40,26 +43,31 @@ impl Ladder {
         if ladder.rungs.is_empty() {
             faults.push("there is no rung".to_owned());
         }
-        for rung in &ladder.rungs {
-            if rung.short_side < 16 || rung.short_side > 4320 || rung.short_side % 2 != 0 {
-                faults.push(format!("rung {}: short_side must be even and 16 to 4320", rung.name));
-            }
-            if rung.crf_tenths > 510 {
-                faults.push(format!("rung {}: crf_tenths must be at most 510", rung.name));
-            }
-            if rung.maxrate_kbps == 0 || rung.bufsize_kbit == 0 {
-                faults.push(format!("rung {}: maxrate_kbps and bufsize_kbit must be above 0", rung.name));
-            }
-        }
-        for pair in ladder.rungs.windows(2) {
-            if pair[1].short_side >= pair[0].short_side {
-                faults.push(format!("rung {} must be smaller than {}", pair[1].name, pair[0].name));
-            }
-            if pair[1].maxrate_kbps > pair[0].maxrate_kbps {
-                faults.push(format!("rung {} must not have a higher maxrate_kbps than {}", pair[1].name, pair[0].name));
-            }
-        }
+        check_rungs(&ladder.rungs, &mut faults);
+        check_rungs(&ladder.hdr_rungs, &mut faults);
         if faults.is_empty() { Ok(ladder) } else { Err(InvalidLadder(faults)) }
+    }
+}
+
+fn check_rungs(rungs: &[Rung], faults: &mut Vec<String>) {
+    for rung in rungs {
+        if rung.short_side < 16 || rung.short_side > 4320 || rung.short_side % 2 != 0 {
+            faults.push(format!("rung {}: short_side must be even and 16 to 4320", rung.name));
+        }
+        if rung.crf_tenths > 510 {
+            faults.push(format!("rung {}: crf_tenths must be at most 510", rung.name));
+        }
+        if rung.maxrate_kbps == 0 || rung.bufsize_kbit == 0 {
+            faults.push(format!("rung {}: maxrate_kbps and bufsize_kbit must be above 0", rung.name));
+        }
+    }
+    for pair in rungs.windows(2) {
+        if pair[1].short_side >= pair[0].short_side {
+            faults.push(format!("rung {} must be smaller than {}", pair[1].name, pair[0].name));
+        }
+        if pair[1].maxrate_kbps > pair[0].maxrate_kbps {
+            faults.push(format!("rung {} must not have a higher maxrate_kbps than {}", pair[1].name, pair[0].name));
+        }
     }
 }
 
@@ -105,6 +113,13 @@ pub fn own_size(ladder: &Ladder, width: u32, height: u32) -> Option<RungSize> {
 fn own_rung(ladder: &Ladder, short: u32) -> Option<Rung> {
     let pattern = ladder.rungs.iter().rev().find(|rung| rung.short_side > short)?;
     Some(Rung { name: format!("{short}p"), short_side: short, ..pattern.clone() })
+}
+
+/// Fits the rungs of high dynamic range: those not larger than the source, or, where all of them are larger, none. The
+/// standard renditions serve players on slow lines.
+pub fn fit_hdr(ladder: &Ladder, width: u32, height: u32) -> Vec<RungSize> {
+    let short = width.min(height);
+    ladder.hdr_rungs.iter().filter(|rung| rung.short_side <= short).map(|rung| sized(rung.clone(), width, height)).collect()
 }
 
 fn sized(rung: Rung, width: u32, height: u32) -> RungSize {
@@ -156,10 +171,23 @@ mod tests {
     }
 
     #[test]
+    fn rungs_of_high_dynamic_range_are_those_that_fit() {
+        let sizes = |width, height| -> Vec<_> { fit_hdr(&ladder(), width, height).iter().map(|size| (size.width, size.height)).collect() };
+        assert_eq!(sizes(1920, 1080), [(1920, 1080), (1280, 720), (960, 540)]);
+        assert_eq!(sizes(1080, 1920), [(1080, 1920), (720, 1280), (540, 960)]);
+        assert_eq!(sizes(640, 360), []);
+    }
+
+    #[test]
     fn every_fault_is_named() {
         let text = "high_rate_percent = 140\n[[rung]]\nname='a'\nshort_side=15\ncrf_tenths=600\nmaxrate_kbps=0\nbufsize_kbit=1\n";
         let faults = Ladder::parse(text).expect_err("faulty").0;
         assert_eq!(faults.len(), 3, "{faults:?}");
+        let rung =
+            |kind: &str, side: u32| format!("[[{kind}]]\nname='a'\nshort_side={side}\ncrf_tenths=60\nmaxrate_kbps=1\nbufsize_kbit=1\n");
+        let sound = format!("high_rate_percent = 140\n{}", rung("rung", 16));
+        assert_eq!(Ladder::parse(&sound).map(|ladder| ladder.hdr_rungs.len()), Ok(0));
+        assert_eq!(Ladder::parse(&format!("{sound}{}", rung("hdr", 7))).expect_err("faulty").0.len(), 1);
         assert!(Ladder::parse("high_rate_percent = 100\nrung = []").is_err());
         assert!(Ladder::parse("colour = 1").is_err());
     }

@@ -1,9 +1,10 @@
 //! Facts and plans for tests: every test that needs one starts from these, so that a new field has one place to go.
 
 use super::{
-    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, FieldOrder, FrameRate,
-    Generation, KeyFrame, Ladder, Orientation, Plan, PlanPolicy, Ratio, SourceFacts, StreamFacts, TextKind, TextOrigin, TextTrack,
-    TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange, VideoTrack,
+    AUDIO_SAMPLE_RATE, AudioFacts, AudioMethod, AudioRoles, AudioTier, AudioTrack, ColourFacts, ContentHash, CopyDoubt, DeinterlacePolicy,
+    FieldOrder, FrameRate, Generation, KeyFrame, Ladder, LightFacts, Orientation, Plan, PlanPolicy, Ratio, SoundPolicy, SourceFacts,
+    StreamFacts, TextKind, TextOrigin, TextTrack, TimeBase, Timeline, VideoCodec, VideoEncoding, VideoFacts, VideoMethod, VideoRange,
+    VideoTrack,
 };
 
 /// A plan of `frames` frames at `rate` in segments of about `segment_ms`: 720p, 540p, 240p and German stereo sound.
@@ -13,13 +14,16 @@ pub(crate) fn plan(rate: (u32, u32), frames: u64, segment_ms: u32) -> Plan {
         timeline: Timeline::even(FrameRate::new(rate.0, rate.1).expect("a rate"), frames, segment_ms),
         video_stream: Some(0),
         orientation: Orientation::default(),
+        deinterlace: None,
         video: vec![
             video_track("720p", 1280, 720, 3_000_000),
             video_track("540p", 960, 540, 1_800_000),
             video_track("240p", 426, 240, 450_000),
         ],
+        light: LightFacts::default(),
         audio: vec![audio_track("German", Some("de"), true)],
         gain_hundredths_db: 0,
+        mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,
         text: Vec::new(),
     }
 }
@@ -67,6 +71,16 @@ pub(crate) fn text_track(name: &str, language: Option<&str>, kind: TextKind, at:
     }
 }
 
+/// The 5.1 rendition of the sound of `stereo`.
+pub(crate) fn surround_track(stereo: &AudioTrack) -> AudioTrack {
+    AudioTrack { tier: AudioTier::Surround, channels: 6, bit_rate_bps: 384_000, ..stereo.clone() }
+}
+
+/// The rendition of the sound of `stereo` at the low bit rate.
+pub(crate) fn low_track(stereo: &AudioTrack) -> AudioTrack {
+    AudioTrack { tier: AudioTier::Low, bit_rate_bps: 64_000, ..stereo.clone() }
+}
+
 /// A progressive 1280×720 stream of `count` pictures, `interval` ticks of `1/den` s apart, from time zero.
 pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Option<(u32, u32)>) -> VideoFacts {
     let last_pts = interval * (count as i64 - 1);
@@ -80,14 +94,22 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         orientation: Orientation::default(),
         pixel_format: "yuv420p".into(),
         bit_depth: 8,
-        colour: ColourFacts { full_range: None, primaries: 2, transfer: 2, matrix: 2 },
+        colour: ColourFacts { full_range: Some(false), primaries: 1, transfer: 1, matrix: 1 },
+        light: LightFacts::default(),
+        dolby_vision: None,
+        coded_aspect: (1, 1),
+        size_change_count: 0,
         field_order: FieldOrder::Progressive,
+        scan: None,
         time_base: TimeBase { num: 1, den },
         first_pts: 0,
         last_pts,
         end_pts: last_pts + interval,
         frame_count: count,
         interval_median: if count > 1 { interval } else { 0 },
+        interval_quick: if count > 1 { interval } else { 0 },
+        interval_paired_count: 0,
+        interval_paired_ticks: 0,
         interval_max: interval,
         interval_regular_count: count - 1,
         interval_regular_ticks: last_pts,
@@ -95,6 +117,8 @@ pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Op
         key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
         undecodable_lead_count: 0,
         avc: Err(CopyDoubt::Codec),
+        holes: Vec::new(),
+        missing_count: 0,
     }
 }
 
@@ -106,21 +130,32 @@ pub(crate) fn audio_facts(first_sample: i64, end_sample: i64) -> AudioFacts {
         profile: None,
         sample_rate: 48_000,
         channels: 2,
+        layout: Some("stereo".into()),
         language: Some("ger".into()),
         label: None,
         default: true,
+        roles: AudioRoles::default(),
         time_base: TimeBase { num: 1, den: 48_000 },
         first_sample,
         end_sample,
         anchors: Vec::new(),
         discontinuity_count: 0,
         aac: Err(CopyDoubt::Codec),
+        form_change_count: 0,
     }
 }
 
 /// A source of these streams.
 pub(crate) fn facts(streams: Vec<StreamFacts>) -> SourceFacts {
-    SourceFacts { container: "mov".into(), bytes: 1, declared_duration_ms: None, streams, corrupt_packet_count: 0 }
+    SourceFacts {
+        container: "mov".into(),
+        bytes: 1,
+        declared_duration_ms: None,
+        streams,
+        corrupt_packet_count: 0,
+        seams: Vec::new(),
+        cut_off: false,
+    }
 }
 
 /// The policy of the defaults.
@@ -128,13 +163,22 @@ pub(crate) fn policy() -> PlanPolicy {
     PlanPolicy {
         segment_ms: 4000,
         frame_rate_max: 60,
+        deinterlace: DeinterlacePolicy::Field,
         ladder: Ladder::parse(include_str!("../../config/ladders/default.toml")).expect("the shipped ladder"),
+        hdr: false,
         preset: "veryfast".into(),
         audio_bps: 128_000,
         video_copy: true,
         audio_copy: true,
         audio_copy_bps_max: 256_000,
+        sound: sound_policy(),
         duration_max_ms: 86_400_000,
         pixels_max: 7680 * 4320,
+        memory_max_bytes: 2 << 30,
     }
+}
+
+/// How sound is planned by default.
+pub(crate) fn sound_policy() -> SoundPolicy {
+    SoundPolicy { surround_bps: Some(384_000), low_bps: 64_000, target_hundredths_lufs: None }
 }

@@ -16,6 +16,15 @@ impl std::fmt::Display for SegmentNumber {
     }
 }
 
+/// Where in a segment of pictures its key frame lies: a chunk (`moof` and `mdat`) that decodes alone after the init segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyFrameSpan {
+    /// From the segment's first byte to the chunk's.
+    pub offset_bytes: u64,
+    /// Length of the chunk.
+    pub length_bytes: u64,
+}
+
 /// The frame grid of a title and where it is cut into segments.
 ///
 /// Invariants: `cuts` starts with 0, strictly grows, and its last element is below `frame_count`.

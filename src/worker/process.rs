@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
-use super::protocol::{self, MadeSegment, Reply, Request, SOURCE_FD, Survey};
-use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
+use super::protocol::{self, MadeSegment, MadeStills, Reply, Request, SOURCE_FD, Survey};
+use crate::title::{CodecHeader, Loudness, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// How workers are started and watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Address space of one worker.
     pub memory_max_bytes: u64,
+    /// Whether encoders may start threads, which x265 cannot do without; else no thread can be started at all.
+    pub encoder_threads: bool,
     /// A worker that shows no progress for so long is ended.
     pub stall: Duration,
     /// A survey that is not done by then is ended, progress or not.
@@ -98,6 +100,7 @@ impl Worker {
         command
             .arg("--memory-max")
             .arg(settings.memory_max_bytes.to_string())
+            .args(settings.encoder_threads.then_some("--encoder-threads"))
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -161,6 +164,30 @@ impl Worker {
                 Reply::Done if made.len() == tracks.len() => return Ok(made),
                 other => return Err(self.nonsense(&other).await),
             }
+        }
+    }
+
+    /// Makes the stills of the plan that is open.
+    ///
+    /// # Errors
+    /// As [`Worker::survey`].
+    pub async fn look(&mut self) -> Result<MadeStills, Failure> {
+        self.ask(&Request::Look).await?;
+        match self.answer(None).await? {
+            Reply::Stills(stills) => Ok(stills),
+            other => Err(self.nonsense(&other).await),
+        }
+    }
+
+    /// Measures how loud an audio stream is; decodes all of it.
+    ///
+    /// # Errors
+    /// As [`Worker::survey`].
+    pub async fn listen(&mut self, stream: u32) -> Result<Loudness, Failure> {
+        self.ask(&Request::Listen { stream }).await?;
+        match self.answer(None).await? {
+            Reply::Heard(loudness) => Ok(loudness),
+            other => Err(self.nonsense(&other).await),
         }
     }
 
@@ -233,6 +260,8 @@ impl Worker {
             Reply::Segment(_) => "a segment",
             Reply::Done => "the end",
             Reply::Refused(_) => "a refusal",
+            Reply::Stills(_) => "stills",
+            Reply::Heard(_) => "a loudness",
         };
         self.kill(Failure::ProtocolError(format!("{what} was not asked for"))).await
     }

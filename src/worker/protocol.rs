@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::text::SourceText;
-use crate::title::{CodecHeader, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
+use crate::title::{CodecHeader, Loudness, Plan, Problem, SegmentNumber, SourceFacts, TrackId};
 
 /// The descriptor under which a worker finds the source, open for reading.
 pub const SOURCE_FD: i32 = 3;
@@ -37,6 +37,13 @@ pub enum Request {
         /// Of which tracks.
         tracks: Vec<TrackId>,
     },
+    /// Make the stills of the plan that is open: poster and storyboard. Answered by [`Reply::Stills`] or [`Reply::Refused`].
+    Look,
+    /// Measure how loud an audio stream is, all of it. Needs no plan. Answered by [`Reply::Heard`] or [`Reply::Refused`].
+    Listen {
+        /// Index of the stream in the container.
+        stream: u32,
+    },
 }
 
 /// What a worker answers.
@@ -57,6 +64,10 @@ pub enum Reply {
     Done,
     /// The request cannot be done, and why; the worker is still of use.
     Refused(Problem),
+    /// The stills.
+    Stills(MadeStills),
+    /// How loud the stream is.
+    Heard(Loudness),
 }
 
 /// What a survey found. The texts are not facts that plans are computed from again and again: they are stored as documents.
@@ -75,12 +86,26 @@ pub struct MadeSegment {
     pub track: TrackId,
     /// Which segment.
     pub number: SegmentNumber,
-    /// `styp moof mdat`.
+    /// `styp` and one or two chunks of `moof mdat`.
     pub bytes: Bytes,
     /// Planned frames (video) or samples (audio) the source did not have, and that were filled in.
     pub concealed: u64,
     /// Frames or samples of the source that the plan has no place for.
     pub dropped: u64,
+}
+
+/// The stills of a title as the worker made them: JPEG files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MadeStills {
+    /// The poster; absent when no picture could be decoded.
+    pub poster: Option<Bytes>,
+    /// Whether the poster is a picture attached to the sound.
+    pub poster_is_cover: bool,
+    /// The sheets of the storyboard, as [`Storyboard::of`](crate::title::Storyboard::of) the plan lays them out; none without
+    /// pictures.
+    pub sheets: Vec<Bytes>,
+    /// For how long the title is black at its start, in milliseconds; 0 when it is not.
+    pub black_start_ms: u64,
 }
 
 /// Writes one message.

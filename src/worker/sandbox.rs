@@ -10,24 +10,38 @@ use std::io;
 use landlock::{ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal, set_dumpable_behavior, set_parent_process_death_signal, setrlimit};
 use rustix::thread::set_no_new_privs;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter,
+};
 
-/// Confines this process for good, with at most `memory_max_bytes` of address space. Single-threaded programs only.
+/// Which threads there may be beside the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// None.
+    None,
+    /// Those that encoders start. Threads of this process can do no more than it can; other processes stay forbidden.
+    OfEncoders,
+}
+
+/// Confines this process for good, with at most `memory_max_bytes` of address space. To be called before there is a second
+/// thread.
 ///
 /// # Errors
 /// When the kernel refuses a limit or the system-call filter. A kernel without Landlock is no error: the filter alone
 /// keeps files and sockets shut.
-pub fn enter(memory_max_bytes: u64) -> io::Result<()> {
+pub fn enter(memory_max_bytes: u64, threads: Threads) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let limit = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
     setrlimit(Resource::Core, limit(0))?;
     setrlimit(Resource::Fsize, limit(0))?;
-    setrlimit(Resource::Nproc, limit(0))?;
+    if threads == Threads::None {
+        setrlimit(Resource::Nproc, limit(0))?;
+    }
     setrlimit(Resource::As, limit(memory_max_bytes))?;
     set_no_new_privs(true)?;
     forbid_files_and_ports().map_err(io::Error::other)?;
-    allow_only_listed_calls().map_err(io::Error::other)
+    allow_only_listed_calls(threads).map_err(io::Error::other)
 }
 
 fn forbid_files_and_ports() -> Result<(), landlock::RulesetError> {
@@ -40,14 +54,30 @@ fn forbid_files_and_ports() -> Result<(), landlock::RulesetError> {
     Ok(())
 }
 
-fn allow_only_listed_calls() -> Result<(), seccompiler::Error> {
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
-    let refuse = SeccompAction::Errno(libc::EPERM as u32);
+fn allow_only_listed_calls(threads: Threads) -> Result<(), seccompiler::Error> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|call| (*call, Vec::new())).collect();
+    if threads == Threads::OfEncoders {
+        // What this call is to make stands in memory, where a filter cannot look. Told that there is no such call, the C
+        // library takes the older one, whose flags are in a register.
+        let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
+        apply(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), SeccompAction::Allow, unknown)?;
+        rules.extend(ALLOWED_WITH_THREADS.iter().map(|call| (*call, Vec::new())));
+        let thread = libc::CLONE_THREAD as u64;
+        let makes_a_thread = SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), thread)?;
+        rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![makes_a_thread])?]);
+    }
+    apply(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow)
+}
+
+fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, other: SeccompAction, listed: SeccompAction) -> Result<(), seccompiler::Error> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(seccompiler::Error::from)?;
-    let filter = SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch).map_err(seccompiler::Error::from)?;
+    let filter = SeccompFilter::new(rules, other, listed, arch).map_err(seccompiler::Error::from)?;
     let program = BpfProgram::try_from(filter).map_err(seccompiler::Error::from)?;
     apply_filter(&program)
 }
+
+/// The calls that a thread needs on top, as it begins. The filter before this one answers the first of them.
+const ALLOWED_WITH_THREADS: &[i64] = &[libc::SYS_clone3, libc::SYS_set_robust_list, libc::SYS_rseq];
 
 /// The calls that decoding and encoding in one thread need. Anything else fails with EPERM.
 const ALLOWED: &[i64] = &[

@@ -5,23 +5,34 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import path from "node:path";
 
+const PLAYERS = {
+  hls: { library: "hls.js", adapter: "player-hls.js" },
+  shaka: { library: "shaka-player", adapter: "player-shaka.js" },
+};
+
+export const players = Object.keys(PLAYERS);
+
 const HTML = `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Headwater in a browser</title>
 <style>html, body { margin: 0; background: #000 } video { width: 100vw; height: 100vh }</style>
 <video muted playsinline></video>
-<script src="/hls.js"></script>
+<script src="/library.js"></script>
+<script src="/player.js"></script>
 <script src="/viewer.js"></script>
 </html>
 `;
 
-export async function servePage() {
-  const library = await readFile(createRequire(import.meta.url).resolve("hls.js"));
+export async function servePage(player) {
+  const { library: name, adapter } = PLAYERS[player];
+  const library = await readFile(createRequire(import.meta.url).resolve(name));
+  const own = await readFile(new URL(adapter, import.meta.url));
   const viewer = await readFile(new URL("viewer.js", import.meta.url));
   const bodies = new Map([
     ["/", ["text/html; charset=utf-8", HTML]],
-    ["/hls.js", ["text/javascript; charset=utf-8", library]],
+    ["/library.js", ["text/javascript; charset=utf-8", library]],
+    ["/player.js", ["text/javascript; charset=utf-8", own]],
     ["/viewer.js", ["text/javascript; charset=utf-8", viewer]],
     ["/favicon.ico", ["image/x-icon", ""]],
   ]);

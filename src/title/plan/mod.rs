@@ -3,22 +3,26 @@
 use serde::{Deserialize, Serialize};
 
 mod copy;
+mod level;
+pub mod memory;
 mod picture;
+mod scan;
 mod sound;
 mod text;
 
 use copy::copy_sounds;
 pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
 use picture::video_tracks;
-pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack};
+pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size};
+pub use scan::{Deinterlace, DeinterlacePolicy, Scan, is_worth_a_look, scan_of};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
-pub use sound::{AudioMethod, AudioTier, AudioTrack};
+pub use sound::{AudioMethod, AudioTier, AudioTrack, SoundPolicy};
 pub use text::{InvalidTextKind, TextKind, TextOrigin, TextTrack};
 
 use super::{
-    AudioFacts, FrameRate, Generation, Ladder, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts, Timeline,
-    TrackId, TrackKind, VideoFacts, choose_frame_rate, findings,
+    AudioFacts, FrameRate, Generation, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts,
+    Timeline, TrackId, TrackKind, VideoFacts, choose_frame_rate, findings,
 };
 
 /// Samples a second of every audio track.
@@ -33,9 +37,13 @@ pub struct PlanPolicy {
     pub segment_ms: u32,
     /// Highest frame rate of the output.
     pub frame_rate_max: u32,
+    /// What becomes of interlaced pictures.
+    pub deinterlace: DeinterlacePolicy,
     /// The ladder.
     pub ladder: Ladder,
-    /// x264's preset, such as `veryfast`.
+    /// Whether sources of high dynamic range get renditions that keep it.
+    pub hdr: bool,
+    /// The encoders' preset, such as `veryfast`.
     pub preset: String,
     /// Bit rate of a stereo audio track in bits a second.
     pub audio_bps: u32,
@@ -45,10 +53,14 @@ pub struct PlanPolicy {
     pub audio_copy: bool,
     /// Highest bit rate of sound that is copied, in bits a second.
     pub audio_copy_bps_max: u32,
+    /// The rest of what is decided about sound.
+    pub sound: SoundPolicy,
     /// Longest title in milliseconds.
     pub duration_max_ms: u64,
     /// Most pixels of a source picture.
     pub pixels_max: u64,
+    /// Memory of a worker; a source that needs more is refused.
+    pub memory_max_bytes: u64,
 }
 
 /// A title's plan: the timeline, and the tracks that are cut along it.
@@ -62,18 +74,24 @@ pub struct Plan {
     pub video_stream: Option<u32>,
     /// How the picture is made upright.
     pub orientation: Orientation,
-    /// Video renditions, largest first; all from one stream.
+    /// How whole pictures are made of fields; absent when the pictures are whole, or left as they are.
+    pub deinterlace: Option<Deinterlace>,
+    /// Video renditions, all from one stream: the standard ones, largest first, then those of high dynamic range likewise.
     pub video: Vec<VideoTrack>,
+    /// How bright the source says it is, for the renditions that keep its range.
+    pub light: LightFacts,
     /// Audio renditions, the default one first.
     pub audio: Vec<AudioTrack>,
     /// Gain of all sound in hundredths of a decibel; 0 leaves it as it is.
     pub gain_hundredths_db: i32,
+    /// Level of sound whose channels are added up into fewer, in hundredths of a decibel, on top of the gain.
+    pub mix_hundredths_db: i32,
     /// Text renditions, the default one first.
     pub text: Vec<TextTrack>,
 }
 
 impl Plan {
-    /// All tracks of pictures and sound: video largest first, then audio.
+    /// All tracks of pictures and sound: video, then audio.
     pub fn tracks(&self) -> impl Iterator<Item = TrackId> + use<> {
         let (video, audio) = (self.video.len() as u8, self.audio.len() as u8);
         (0..video).map(TrackId::video).chain((0..audio).map(TrackId::audio))
@@ -128,8 +146,9 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         return Err(Problem::new(code));
     }
     let span = Span::of(picture, &sounds);
+    let deinterlace = picture.and_then(|video| Deinterlace::of(video, policy));
     let frame_rate = match picture {
-        Some(video) => choose_frame_rate(video, policy.frame_rate_max),
+        Some(video) => Deinterlace::frame_rate(deinterlace, choose_frame_rate(video, policy.frame_rate_max)),
         None => FrameRate::new(AUDIO_SAMPLE_RATE, AAC_FRAME_SAMPLES).ok_or_else(|| Problem::new(ProblemCode::Corrupt))?,
     };
     let origin = match picture {
@@ -146,16 +165,26 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
         let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
         frame_count = frame_count.max(last + 1);
         remarks.extend(findings::of_picture(video, frame_rate));
+        remarks.extend(findings::of_fields(video, deinterlace, frame_rate));
     }
     let timeline = Timeline::even(frame_rate, u64::try_from(frame_count).unwrap_or(1), policy.segment_ms);
-    remarks.extend(findings::of_streams(facts, picture, &sounds, timeline.duration_ms()));
+    let audio = audio_tracks(&sounds, picture.is_some(), policy);
+    remarks.extend(findings::of_streams(facts, picture, &sounds, &audio, timeline.duration_ms()));
+    remarks.extend(findings::of_sound(&sounds, &audio));
+    let video = picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?;
+    if let Some(facts) = picture {
+        remarks.extend(findings::of_colour(facts, &video));
+    }
     let mut plan = Plan {
         origin,
         video_stream: picture.map(|video| video.stream),
         orientation: picture.map(|video| video.orientation).unwrap_or_default(),
-        video: picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?,
-        audio: audio_tracks(&sounds, policy),
+        deinterlace,
+        video,
+        light: picture.map(|video| video.light).unwrap_or_default(),
+        audio,
         gain_hundredths_db: 0,
+        mix_hundredths_db: SoundPolicy::MIX_HUNDREDTHS_DB,
         text: Vec::new(),
         timeline,
     };
@@ -196,7 +225,6 @@ fn grid_origin(first_picture: Ratio, start: Ratio, frame_rate: FrameRate) -> Rat
 mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    use super::picture::display_size;
     use super::*;
     use crate::title::sample::{audio_facts, facts, policy, video_facts};
     use crate::title::{RemarkCode, StreamFacts};
@@ -273,8 +301,10 @@ mod tests {
         second.default = false;
         let source = facts(vec![StreamFacts::Audio(audio_facts(0, 48_000)), StreamFacts::Audio(second)]);
         let (plan, _) = plan(&source, &policy()).expect("a plan");
-        let names: Vec<_> = plan.audio.iter().map(|track| track.name.as_str()).collect();
-        assert_eq!(names, ["German", "German (2)"]);
+        let of_tier = |tier| plan.audio.iter().filter(move |track| track.tier == tier).map(|track| track.name.as_str());
+        for tier in [AudioTier::Stereo, AudioTier::Low] {
+            assert_eq!(of_tier(tier).collect::<Vec<_>>(), ["German", "German (2)"]);
+        }
         assert!(plan.audio[0].default && !plan.audio[1].default);
     }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PlanPolicy;
-use crate::title::{FrameRate, Problem, ProblemCode, Ratio, RungSize, VideoFacts, fit_ladder};
+use super::{PlanPolicy, memory};
+use crate::title::{FrameRate, Problem, ProblemCode, Ratio, RungSize, VideoFacts, fit_hdr, fit_ladder};
 
 /// How bright the pictures of a rendition may be (VIDEO-RANGE of RFC 8216bis 4.4.6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,28 +95,52 @@ impl VideoTrack {
     }
 }
 
-/// The renditions of a picture, largest first.
+/// The renditions of a picture: the standard ones, largest first, then those of high dynamic range likewise.
 pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> Result<Vec<VideoTrack>, Problem> {
     let pixels = u64::from(video.width) * u64::from(video.height);
     if pixels > policy.pixels_max {
         let detail = format!("its picture of {} by {} pixels is too large", video.width, video.height);
         return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
     }
+    if video.needs_dolby_vision() {
+        let profile = video.dolby_vision.map_or(String::new(), |declared| format!(" of profile {}", declared.profile));
+        let detail = format!("its picture is Dolby Vision{profile}, which has no colours of its own; export it as HDR10, HLG or BT.709");
+        return Err(Problem::with_detail(ProblemCode::UnsupportedCodec, detail));
+    }
     let (width, height) = display_size(video);
-    Ok(fit_ladder(&policy.ladder, width, height).iter().map(|size| encoded(size, frame_rate, policy)).collect())
+    let as_track = |range: VideoRange| move |size: &RungSize| encoded(size, range, frame_rate, policy);
+    let standard: Vec<VideoTrack> = fit_ladder(&policy.ladder, width, height).iter().map(as_track(VideoRange::Sdr)).collect();
+    let room = policy.memory_max_bytes.saturating_sub(memory::decoding_bytes(video));
+    let fits = |track: &VideoTrack| memory::encoding_bytes(track) <= room;
+    if let Some(largest) = standard.first().filter(|track| !fits(track)) {
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        let (needed, has) = (memory::decoding_bytes(video) + memory::encoding_bytes(largest), policy.memory_max_bytes);
+        let detail = format!(
+            "its picture of {} by {} pixels needs about {} MiB of a worker, which may use {} MiB",
+            video.width,
+            video.height,
+            mebibytes(needed),
+            mebibytes(has)
+        );
+        return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
+    }
+    let kept = video.kept_range().filter(|_| policy.hdr);
+    let high: Vec<VideoTrack> =
+        kept.map_or(Vec::new(), |range| fit_hdr(&policy.ladder, width, height).iter().map(as_track(range)).filter(fits).collect());
+    Ok(standard.into_iter().chain(high).collect())
 }
 
-/// A rung as an encoded H.264 rendition.
-pub(super) fn encoded(size: &RungSize, frame_rate: FrameRate, policy: &PlanPolicy) -> VideoTrack {
+/// A rung as an encoded rendition: standard ones in H.264, those of high dynamic range in HEVC.
+pub(super) fn encoded(size: &RungSize, range: VideoRange, frame_rate: FrameRate, policy: &PlanPolicy) -> VideoTrack {
     let percent = if frame_rate.per_second() > Ratio::from_integer(31) { policy.ladder.high_rate_percent } else { 100 };
     let scaled = |kilo: u32| u32::try_from(u64::from(kilo) * 10 * u64::from(percent)).unwrap_or(u32::MAX);
     VideoTrack {
         name: size.rung.name.clone(),
         width: size.width,
         height: size.height,
-        range: VideoRange::Sdr,
+        range,
         method: VideoMethod::Encode(VideoEncoding {
-            codec: VideoCodec::Avc,
+            codec: if range == VideoRange::Sdr { VideoCodec::Avc } else { VideoCodec::Hevc },
             preset: policy.preset.clone(),
             crf_tenths: size.rung.crf_tenths,
             maxrate_bps: scaled(size.rung.maxrate_kbps),
@@ -126,7 +150,7 @@ pub(super) fn encoded(size: &RungSize, frame_rate: FrameRate, policy: &PlanPolic
 }
 
 /// Size of the upright picture in square pixels; the side with the longer pixels grows.
-pub(super) fn display_size(video: &VideoFacts) -> (u32, u32) {
+pub fn display_size(video: &VideoFacts) -> (u32, u32) {
     let (aspect_width, aspect_height) = match video.sample_aspect {
         (0, _) | (_, 0) => (1, 1),
         aspect => aspect,
@@ -140,4 +164,54 @@ pub(super) fn display_size(video: &VideoFacts) -> (u32, u32) {
         (video.width, stretch(video.height, aspect_height, aspect_width))
     };
     if video.orientation.swaps_sides() { (height, width) } else { (width, height) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::sample::{policy, video_facts};
+    use crate::title::{ColourFacts, DolbyVision, VideoFacts};
+
+    const GIB: u64 = 1 << 30;
+
+    fn tracks(video: &VideoFacts, memory_max_bytes: u64) -> Result<Vec<VideoTrack>, Problem> {
+        let rate = FrameRate::new(25, 1).expect("a rate");
+        video_tracks(video, rate, &PlanPolicy { hdr: true, memory_max_bytes, ..policy() })
+    }
+
+    /// 8K of ten bits in PQ.
+    fn huge() -> VideoFacts {
+        VideoFacts {
+            width: 7680,
+            height: 4320,
+            pixel_format: "yuv420p10le".into(),
+            bit_depth: 10,
+            colour: ColourFacts { full_range: Some(false), primaries: 9, transfer: 16, matrix: 9 },
+            ..video_facts(12_800, 512, 100, None)
+        }
+    }
+
+    #[test]
+    fn what_no_worker_could_make_is_refused_with_both_figures() {
+        let (usual, large) = (tracks(&huge(), 2 * GIB).expect("a plan"), tracks(&huge(), 8 * GIB).expect("a plan"));
+        let high = |tracks: &[VideoTrack]| tracks.iter().filter(|track| track.range == VideoRange::Pq).count();
+        assert_eq!(usual.len() - high(&usual), large.len() - high(&large), "every standard rendition fits");
+        assert!(high(&usual) > 0 && high(&usual) < high(&large), "the largest of high dynamic range does not");
+        let refused = tracks(&huge(), GIB).expect_err("refused");
+        assert_eq!(refused.code, ProblemCode::BeyondLimits);
+        let detail = refused.detail.expect("a detail");
+        assert!(detail.contains("7680 by 4320") && detail.contains("may use 1024 MiB"), "{detail}");
+    }
+
+    #[test]
+    fn dolby_vision_is_refused_only_without_a_base() {
+        let of = |profile, compatibility| {
+            let video = VideoFacts { dolby_vision: Some(DolbyVision { profile, compatibility }), ..huge() };
+            tracks(&video, 8 * GIB).map(|_| ())
+        };
+        assert_eq!(of(8, 1), Ok(()));
+        let refused = of(5, 0).expect_err("refused");
+        assert_eq!(refused.code, ProblemCode::UnsupportedCodec);
+        assert!(refused.detail.expect("a detail").contains("Dolby Vision of profile 5"));
+    }
 }

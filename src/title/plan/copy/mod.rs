@@ -27,6 +27,9 @@ pub enum CopyRefusal {
     /// The picture's pixels are not square, or container and stream disagree about its size.
     #[error("the picture's size or pixel shape is doubtful")]
     Shape,
+    /// The picture is in fields, of which whole pictures are to be made.
+    #[error("the picture is interlaced")]
+    Interlaced,
     /// Colours that players do not show alike, or about which container and stream disagree.
     #[error("its colours are doubtful")]
     Colours,

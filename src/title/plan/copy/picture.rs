@@ -15,7 +15,7 @@ const HELD_MAX_MS: u32 = 2000;
 /// Slots between the first and the last picture that may lack a picture of their own.
 const HOLES_MAX_PERCENT: u64 = 5;
 /// Bytes of `styp`, `moof` and `mdat` beside the rows of the sample table, and of such a row at most.
-const SEGMENT_OVERHEAD_BYTES: u64 = 160;
+const SEGMENT_OVERHEAD_BYTES: u64 = 260;
 const SAMPLE_OVERHEAD_BYTES: u64 = 16;
 /// A source of next to no bits leaves the other renditions a quarter of their own limits.
 const LIMIT_DIVISOR_MAX: u32 = 4;
@@ -37,6 +37,12 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     if facts.corrupt_packet_count > 0 || video.undecodable_lead_count > 0 {
         return Err(CopyDoubt::Damaged.into());
     }
+    if !facts.seams.is_empty() {
+        return Err(CopyDoubt::Timestamps.into());
+    }
+    if plan.deinterlace.is_some() {
+        return Err(CopyRefusal::Interlaced);
+    }
     check_look(video, avc)?;
     let grid = plan.timeline.frame_rate();
     if grid != avc.grid || grid.per_second() > Ratio::from_integer(i128::from(RATE_MAX)) {
@@ -49,7 +55,7 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     let aim = CutAim { target_ms: policy.segment_ms, least_ms: policy.segment_ms / 2, most_ms: policy.segment_ms / 2 * 3, longest_ms };
     let timeline = Timeline::at(grid, plan.timeline.frame_count(), &cuts, aim).ok_or(CopyRefusal::Cuts)?;
     let size = own_size(&policy.ladder, video.width, video.height).ok_or(CopyRefusal::Size)?;
-    let mut track = encoded(&size, grid, policy);
+    let mut track = encoded(&size, VideoRange::Sdr, grid, policy);
     if (track.width, track.height) != (video.width, video.height) {
         return Err(CopyRefusal::Shape);
     }

@@ -30,7 +30,10 @@ pub fn copy_sound(plan: &mut Plan, index: usize, facts: &SourceFacts, policy: &P
     if facts.corrupt_packet_count > 0 {
         return Err(CopyDoubt::Damaged.into());
     }
-    if plan.gain_hundredths_db != 0 {
+    if !facts.seams.is_empty() {
+        return Err(CopyDoubt::Timestamps.into());
+    }
+    if policy.sound.target_hundredths_lufs.is_some() {
         return Err(CopyRefusal::Gain);
     }
     let within = |samples: u64, ms: u64| samples * 1000 <= u64::from(audio.sample_rate) * ms;

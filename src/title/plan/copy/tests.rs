@@ -6,8 +6,8 @@ use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 use super::*;
 use crate::title::sample::{audio_facts, facts, policy, video_facts};
 use crate::title::{
-    AacFacts, AudioMethod, AvcFacts, AvcPiece, FieldOrder, FrameRate, Plan, PlanPolicy, Ratio, RemarkCode, SourceFacts, StreamFacts,
-    VideoFacts, VideoMethod, plan,
+    AacFacts, AudioMethod, AvcFacts, AvcPiece, FieldOrder, FrameRate, Plan, PlanPolicy, Ratio, RemarkCode, ScanFacts, Seam, SourceFacts,
+    StreamFacts, VideoFacts, VideoMethod, plan,
 };
 
 /// 40 s of 1280×720 at 25 frames a second with a closed key frame every two seconds, of 200 kB each.
@@ -73,13 +73,13 @@ fn the_largest_rendition_is_the_sources_own() {
     let cuts: Vec<u64> = plan.timeline.segments().filter_map(|number| plan.timeline.frames(number)).map(|frames| frames.start).collect();
     assert_eq!(cuts, (0..10).map(|index| index * 100).collect::<Vec<_>>());
     // 400 kB and the boxes of a hundred pictures in four seconds.
-    let rate_bps = (400_000 + 160 + 16 * 100) * 8 / 4;
-    assert_eq!(rate_bps, 803_520);
+    let rate_bps = (400_000 + 260 + 16 * 100) * 8 / 4;
+    assert_eq!(rate_bps, 803_720);
     assert_eq!(plan.video[0].method, VideoMethod::Copy { peak_bps: rate_bps, average_bps: rate_bps });
     assert_eq!((plan.video[0].name.as_str(), plan.video.len()), ("720p", 4));
     // No smaller picture may take more than its share of the whole one.
     let caps: Vec<u32> = plan.video.iter().map(|track| track.cap_bps()).collect();
-    assert_eq!(caps, [803_520, 521_901, 284_087, 154_456]);
+    assert_eq!(caps, [803_720, 522_031, 284_157, 154_494]);
     let audio = &plan.audio[0];
     assert_eq!((audio.sample_rate, audio.channels, audio.bit_rate_bps), (48_000, 2, 112_500));
     assert_eq!(audio.method, AudioMethod::Copy { second_bytes_max: 14_100 });
@@ -113,6 +113,18 @@ fn each_doubt_has_its_name() {
     assert_eq!(refusal(|_, policy| policy.frame_rate_max = 20), Some(CopyRefusal::FrameRate));
     // Field order as flagged says nothing: the bitstream itself has whole frames only, or there would be a doubt.
     assert_eq!(refusal(|video, _| video.field_order = FieldOrder::Unknown), None);
+    // Combed pictures in them are another matter.
+    let combed = ScanFacts { pictures: 48, top_first: 48, torn: 48, ..ScanFacts::default() };
+    assert_eq!(refusal(move |video, _| video.scan = Some(combed)), Some(CopyRefusal::Interlaced));
+}
+
+#[test]
+fn a_clock_that_leaps_is_doubtful() {
+    let mut source = facts(vec![StreamFacts::Video(picture()), StreamFacts::Audio(sound())]);
+    source.seams = vec![Seam { stream: 0, position: 7, shift_ticks: -5, leap: 0 }];
+    let mut encoded = encoded(&source, &policy());
+    assert_eq!(copy_picture(&mut encoded, &source, &policy()), Err(CopyRefusal::Doubt(CopyDoubt::Timestamps)));
+    assert_eq!(copy_sound(&mut encoded, 0, &source, &policy()), Err(CopyRefusal::Doubt(CopyDoubt::Timestamps)));
 }
 
 #[test]
@@ -182,7 +194,7 @@ fn sound_has_its_limits_too() {
     };
     assert_eq!(refusal(|_, _, _| {}), None);
     assert_eq!(refusal(|_, _, policy| policy.audio_copy = false), Some(CopyRefusal::Off));
-    assert_eq!(refusal(|_, plan, _| plan.gain_hundredths_db = -30), Some(CopyRefusal::Gain));
+    assert_eq!(refusal(|_, _, policy| policy.sound.target_hundredths_lufs = Some(-1800)), Some(CopyRefusal::Gain));
     assert_eq!(refusal(|_, plan, _| plan.audio[0].tier = crate::title::AudioTier::Surround), Some(CopyRefusal::Off));
     assert_eq!(refusal(|audio, _, _| audio.aac = Err(CopyDoubt::Format)), Some(CopyRefusal::Doubt(CopyDoubt::Format)));
     // 256 kbit/s are 682.7 bytes a frame, and a twentieth more is let through.

@@ -1,0 +1,152 @@
+//! What is worth saying of the picture of a source.
+
+use crate::title::colour::{BT709, UNSPECIFIED};
+use crate::title::frame_rate::is_constant;
+use crate::title::plan::{Scan, scan_of};
+use crate::title::{Deinterlace, FieldOrder, FrameRate, Orientation, Remark, RemarkCode, VideoFacts, VideoRange, VideoTrack};
+
+/// What is worth saying of the picture.
+pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let info = |code, message: String| Remark::new(code, message);
+    if !is_constant(video) && scan_of(video) != Scan::Telecine {
+        let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
+        remarks.push(info(RemarkCode::VariableFrameRate, message));
+    } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))
+        && declared.as_f64() > frame_rate.as_f64() * 1.5
+        && declared.as_f64() <= 240.0
+    {
+        let message = format!("The source runs at {declared} frames a second. It was brought down to {frame_rate}.");
+        remarks.push(info(RemarkCode::FrameRateReduced, message));
+    }
+    if video.orientation != Orientation::default() {
+        let degrees = u32::from(video.orientation.quarter_turns) * 90;
+        let mirrored = if video.orientation.mirror { "mirrored and " } else { "" };
+        remarks
+            .push(info(RemarkCode::Rotated, format!("The picture is stored {mirrored}turned by {degrees} degrees. It was made upright.")));
+    }
+    let (wide, high) = video.sample_aspect;
+    if wide != high && wide != 0 && high != 0 {
+        remarks.push(info(
+            RemarkCode::NonSquarePixels,
+            format!("The pixels are not square ({wide}:{high}). The picture was made of square ones in its right shape."),
+        ));
+    }
+    if video.undecodable_lead_count > 0 {
+        remarks.push(Remark::new(
+            RemarkCode::Concealed,
+            format!(
+                "The first {} pictures cannot be decoded without what came before them. They were replaced.",
+                video.undecodable_lead_count
+            ),
+        ));
+    }
+    if video.size_change_count > 0 {
+        let message = format!(
+            "The size of the picture changes in mid-stream, {} times. Every size was fitted into {} by {}, uncropped and undistorted.",
+            video.size_change_count, video.width, video.height
+        );
+        remarks.push(Remark::new(RemarkCode::SizeChanged, message));
+    }
+    remarks
+}
+
+/// What is worth saying of how the picture was scanned, and what becomes of it.
+pub fn of_fields(video: &VideoFacts, deinterlace: Option<Deinterlace>, frame_rate: FrameRate) -> Vec<Remark> {
+    let flagged = matches!(video.field_order, FieldOrder::TopFirst | FieldOrder::BottomFirst)
+        || video.scan.is_some_and(|seen| seen.flagged * 2 > seen.pictures);
+    match (scan_of(video), deinterlace) {
+        (Scan::Telecine, _) => {
+            let done = if frame_rate.as_f64() < 24.5 { format!("It was laid on {frame_rate}") } else { "It was left as it is".into() };
+            vec![Remark::new(RemarkCode::Telecine, format!("The picture is film, shown for three fields and two in turn. {done}."))]
+        }
+        (Scan::Interlaced { top_first }, Some(way)) => {
+            let order = if top_first { "upper" } else { "lower" };
+            let found = if flagged { "is interlaced" } else { "is interlaced, although it does not say so" };
+            let what = if way.fields { "Each field became a picture" } else { "Each pair of fields became a picture" };
+            let message = format!("The picture {found}, {order} field first. {what}: {frame_rate} a second.");
+            vec![Remark::new(RemarkCode::Deinterlaced, message)]
+        }
+        (Scan::Interlaced { .. } | Scan::Progressive, _) => Vec::new(),
+    }
+}
+
+/// What is worth saying of its colours, which became those of `tracks`.
+pub fn of_colour(video: &VideoFacts, tracks: &[VideoTrack]) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let meant = video.meant_colour();
+    let name = match meant.range() {
+        VideoRange::Pq => Some("PQ"),
+        VideoRange::Hlg => Some("HLG"),
+        VideoRange::Sdr => None,
+    };
+    if let Some(name) = name {
+        let left_out = if video.dolby_vision.is_some() { " What Dolby Vision adds was left out." } else { "" };
+        let message = format!("The picture has high dynamic range ({name}). Its standard renditions were tone-mapped to BT.709.{left_out}");
+        remarks.push(Remark::new(RemarkCode::HdrToneMapped, message));
+        if tracks.iter().any(|track| track.range != VideoRange::Sdr) {
+            let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it.{left_out}");
+            remarks.push(Remark::new(RemarkCode::HdrKept, message));
+        }
+    } else {
+        let mut stored = Vec::new();
+        if video.is_rgb() {
+            stored.push("as red, green and blue");
+        } else if video.is_full_range() {
+            stored.push("in full range");
+        }
+        if meant.standard().is_none() {
+            stored.push("in another colour space than displays have");
+        }
+        if !stored.is_empty() {
+            let message = format!("The colours are stored {}. They were converted.", stored.join(" and "));
+            remarks.push(Remark::new(RemarkCode::ColourConverted, message));
+        }
+    }
+    let said = video.colour;
+    let is_silent = said.primaries == UNSPECIFIED && said.transfer == UNSPECIFIED && matches!(said.matrix, UNSPECIFIED);
+    if is_silent && !video.is_rgb() {
+        let assumed = if meant.matrix == BT709 { "BT.709" } else { "BT.601" };
+        let message = format!("The source does not say how its colours are meant. {assumed} was assumed, as is usual for its size.");
+        remarks.push(Remark::new(RemarkCode::ColourAssumed, message));
+    }
+    if video.has_alpha() {
+        remarks.push(Remark::new(RemarkCode::AlphaFlattened, "The picture is partly transparent. It was laid over black."));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::title::sample::{facts, policy, video_facts};
+    use crate::title::{ColourFacts, PlanPolicy, StreamFacts, plan};
+
+    fn codes(change: impl FnOnce(&mut VideoFacts), hdr: bool) -> Vec<RemarkCode> {
+        let mut video = video_facts(12_800, 512, 100, None);
+        change(&mut video);
+        let source = facts(vec![StreamFacts::Video(video)]);
+        let (_, remarks) = plan(&source, &PlanPolicy { hdr, ..policy() }).expect("a plan");
+        remarks.into_iter().map(|remark| remark.code).filter(|code| *code != RemarkCode::NoAudio).collect()
+    }
+
+    fn described(primaries: u8, transfer: u8, matrix: u8) -> ColourFacts {
+        ColourFacts { full_range: Some(false), primaries, transfer, matrix }
+    }
+
+    #[test]
+    fn each_finding_has_its_code_and_ordinary_pictures_none() {
+        use RemarkCode::{AlphaFlattened, ColourAssumed, ColourConverted, HdrKept, HdrToneMapped, SizeChanged};
+        let pq = |video: &mut VideoFacts| (video.colour, video.bit_depth) = (described(9, 16, 9), 10);
+        assert_eq!(codes(|_| {}, true), []);
+        assert_eq!(codes(pq, false), [HdrToneMapped]);
+        assert_eq!(codes(pq, true), [HdrToneMapped, HdrKept]);
+        assert_eq!(codes(|video| video.colour = described(9, 18, 9), true), [HdrToneMapped], "8 bits");
+        assert_eq!(codes(|video| video.colour.full_range = Some(true), false), [ColourConverted]);
+        assert_eq!(codes(|video| video.colour = described(9, 14, 9), false), [ColourConverted]);
+        assert_eq!(codes(|video| video.colour = described(2, 2, 2), false), [ColourAssumed]);
+        let rgba = |video: &mut VideoFacts| (video.colour, video.pixel_format) = (described(2, 2, 0), "rgba".into());
+        assert_eq!(codes(rgba, false), [ColourConverted, AlphaFlattened]);
+        assert_eq!(codes(|video| video.size_change_count = 2, false), [SizeChanged]);
+    }
+}

@@ -11,6 +11,7 @@ use crate::worker::protocol::Survey;
 use crate::worker::{Failure, Worker};
 
 use super::board::Pass;
+use super::metrics::Stopwatch;
 use super::{Shared, pass};
 
 /// What came of preparing a title.
@@ -64,7 +65,9 @@ pub async fn prepare(shared: &Shared, id: TitleId) -> Prepared {
 async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     let source = shared.store.open_file(Key::Source(id)).await?;
     let mut worker = Worker::spawn(&shared.settings.worker, source)?;
+    let mut watch = Stopwatch::start(&worker);
     let Survey { facts, texts } = worker.survey().await?;
+    watch.lap(&shared.metrics, "survey", &worker);
     let (mut plan, mut remarks) = match plan(&facts, &shared.settings.policy) {
         Ok(planned) => planned,
         Err(problem) => return Ok(Prepared::Refused(problem)),
@@ -80,12 +83,14 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     let heard = match shared.settings.policy.sound.target_hundredths_lufs {
         Some(target) if !plan.audio.is_empty() => {
             let heard = listen(&mut worker, &plan).await?;
+            watch.lap(&shared.metrics, Pass::Loudness.as_str(), &worker);
             remarks.extend(plan.level(&heard, target));
             Some(heard)
         }
         _ => None,
     };
     let headers = worker.open(facts.clone(), plan.clone()).await?;
+    watch.lap(&shared.metrics, "open", &worker);
     let mut tracks = Vec::with_capacity(headers.len());
     for (track, header) in headers {
         let init = cmaf::init_segment(&plan, track, &header)?;

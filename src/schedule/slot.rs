@@ -13,6 +13,7 @@ use crate::worker::{Failure, Worker};
 
 use super::board::{Ending, Job, Pass, Task, Work};
 use super::keep::{self, keep};
+use super::metrics::Stopwatch;
 use super::pass;
 use super::prepare::{Error, Prepared, prepare};
 use super::setback::Setback;
@@ -186,8 +187,11 @@ impl Slot {
     }
 
     async fn try_make(&mut self, task: &Task) -> Result<(Vec<MadeSegment>, Arc<Plan>, Generation), Error> {
+        let metrics = self.shared.metrics.clone();
         let crew = self.crew_for(task.title).await?;
+        let mut watch = Stopwatch::start(&crew.worker);
         let made = crew.worker.make(task.number, &task.tracks).await?;
+        watch.lap(&metrics, "segments", &crew.worker);
         Ok((made, Arc::clone(&crew.plan), crew.generation))
     }
 
@@ -236,7 +240,10 @@ impl Slot {
     async fn try_run(&mut self, id: TitleId, pass: Pass) -> Result<(), pass::Error> {
         let shared = Arc::clone(&self.shared);
         let Crew { worker, plan, generation, .. } = self.crew_for(id).await?;
-        pass::run(&shared, worker, id, *generation, plan, pass).await
+        let mut watch = Stopwatch::start(worker);
+        pass::run(&shared, worker, id, *generation, plan, pass).await?;
+        watch.lap(&shared.metrics, pass.as_str(), worker);
+        Ok(())
     }
 
     /// Records that a title's way is over, and tries again for as long as that cannot be recorded.

@@ -124,6 +124,15 @@ impl Worker {
         self.child.id()
     }
 
+    /// Processor time that it has taken so far, all threads together, to a hundredth of a second; zero once it has ended.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = self.pid().and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()).unwrap_or_default();
+        // The name in brackets may hold anything; user and system time are the twelfth and thirteenth field after it (proc(5)).
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
+    }
+
     /// Surveys the source.
     ///
     /// # Errors

@@ -40,12 +40,19 @@ pub enum Pass {
     Loudness,
 }
 
+impl Pass {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stills => "stills",
+            Self::Loudness => "loudness",
+        }
+    }
+}
+
 impl std::fmt::Display for Pass {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stills => out.write_str("stills"),
-            Self::Loudness => out.write_str("loudness"),
-        }
+        out.write_str(self.as_str())
     }
 }
 

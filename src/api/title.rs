@@ -38,7 +38,7 @@ pub struct Title {
     /// The upload, once it was received whole.
     #[schema(required)]
     source: Option<Source>,
-    /// Video renditions, largest first; empty before it is planned.
+    /// Video renditions: the standard ones, largest first, then those of high dynamic range likewise; empty before it is planned.
     renditions: Vec<Rendition>,
     /// Audio renditions, the default one first; empty before it is planned.
     audio_renditions: Vec<AudioRendition>,

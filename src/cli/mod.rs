@@ -126,6 +126,7 @@ Examples:
   headwater serve
   headwater upload film.mp4 --wait
   headwater titles list
+  headwater subtitles add 01hf7yat00abcdefghjkmnpqrs film.de.srt --lang de
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
 

@@ -45,7 +45,7 @@ enum Action {
     Add {
         #[command(flatten)]
         which: Which,
-        /// The file, in any usual encoding
+        /// The file, in UTF-8, UTF-16 or an old 8-bit encoding
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// What a player's menu shows [default: the name of the language]

@@ -9,7 +9,8 @@ use crate::title::Severity;
 const EXAMPLES: &str = "\
 Examples:
   headwater transcode film.mp4 --out public/film
-  HEADWATER_VIDEO__PRESET=medium headwater transcode film.mp4 --out public/film";
+  HEADWATER_VIDEO__PRESET=medium headwater transcode film.mp4 --out public/film
+  HEADWATER_LADDER__HDR=true headwater transcode hdr.mov --out public/hdr";
 
 /// Make a directory of HLS that any web server can serve
 #[derive(Debug, clap::Args)]

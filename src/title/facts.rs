@@ -1,6 +1,7 @@
 //! What the survey found in a source: facts only, no decisions.
 //!
-//! Timestamps are in the ticks of the stream they belong to ([`TimeBase`]), exactly as the container gives them.
+//! Timestamps are in the ticks of the stream they belong to ([`TimeBase`]), as the container gives them, mended at the source's
+//! [`Seam`]s.
 
 use serde::{Deserialize, Serialize};
 

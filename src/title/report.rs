@@ -28,7 +28,8 @@ pub enum RemarkCode {
     NonSquarePixels,
     /// The picture is interlaced, by its flags or by its looks. It was deinterlaced.
     Deinterlaced,
-    /// Film at 24 pictures a second was woven into 30 by telecine. It was left as it is.
+    /// Film at 24 pictures a second was shown at 30, for three fields and two in turn. By flags: it was laid on 24 a second. Woven
+    /// into the pictures: it was left as it is.
     Telecine,
     /// The source has high dynamic range. Its standard renditions were tone-mapped to BT.709.
     HdrToneMapped,

@@ -117,6 +117,11 @@ impl Plan {
         }
     }
 
+    /// Whether any track is encoded as HEVC, whose encoder needs threads of its own.
+    pub fn encodes_hevc(&self) -> bool {
+        self.video.iter().filter_map(VideoTrack::encoding).any(|encoding| encoding.codec == VideoCodec::Hevc)
+    }
+
     /// Segments that workers make: those of all tracks of pictures and sound.
     pub fn segments_total(&self) -> u64 {
         u64::from(self.timeline.segment_count()) * (self.video.len() + self.audio.len()) as u64

@@ -12,8 +12,8 @@ mod text;
 
 use copy::copy_sounds;
 pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
-use picture::video_tracks;
 pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size};
+use picture::{high_tracks, video_tracks};
 pub use scan::{Deinterlace, DeinterlacePolicy, Scan, is_worth_a_look, scan_of};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
@@ -179,6 +179,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     let video = picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?;
     if let Some(facts) = picture {
         remarks.extend(findings::of_colour(facts, &video));
+        remarks.extend(findings::of_memory(facts, &high_tracks(facts, frame_rate, policy).1, policy.memory_max_bytes));
     }
     let mut plan = Plan {
         origin,

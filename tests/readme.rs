@@ -38,7 +38,7 @@ const COMMANDS: &[(&str, Try)] = &[
     ("headwater serve --data library", Try::Serve),
     ("headwater upload film.mp4 --name 'A film' --wait", Try::Prints(&["playback  http://", "/main.m3u8", " is ready"])),
     ("headwater titles list", Try::Prints(&["A film", "ready", "100%"])),
-    ("headwater titles show TITLE", Try::Prints(&["id         TITLE", "rendition  240p"])),
+    ("headwater titles show TITLE", Try::Prints(&["id          TITLE", "rendition   240p", "audio       "])),
     ("ffplay -autoexit http://127.0.0.1:8080/t/TITLE/main.m3u8", Try::Prints(&[])),
     ("headwater transcode film.mp4 --out public/film", Try::Prints(&["public/film/main.m3u8"])),
     ("curl -I http://127.0.0.1:8080/t/TITLE/main.m3u8", Try::Prints(&["200 OK", "etag: \"", "cache-control: public, max-age=5,"])),

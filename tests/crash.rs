@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use rustix::process::Signal;
 
+use super::clips::clip;
 use super::player::{Presentation, good};
 use super::server::{Server, Title, assert_sound, clip_bytes, eventually, files, none, parent_of, request, signal, turn};
 
@@ -263,5 +264,36 @@ async fn a_survey_that_kills_three_workers_keeps_the_source() {
     assert_eq!(failed.0["problem"]["code"], "worker-failed", "{}", failed.0);
     let directory = server.data.join("store").join("titles").join(title.id());
     assert_eq!(std::fs::read(directory.join("source")).expect("kept"), clip_bytes("320x240", 10));
+    assert_sound(&server.data).await;
+}
+
+#[tokio::test]
+async fn a_title_with_hdr_is_finished_although_no_other_gets_it_any_more() {
+    let _turn = turn().await;
+    let home = tempfile::tempdir().expect("a directory");
+    let data = home.path().join("data");
+    let rung = "name = \"180p\"\nshort_side = 180\ncrf_tenths = 230\nmaxrate_kbps = 450\nbufsize_kbit = 675\n";
+    let ladder = home.path().join("ladder.toml");
+    let high = rung.replace("180p", "180p-hdr");
+    std::fs::write(&ladder, format!("high_rate_percent = 140\n[[rung]]\n{rung}[[hdr]]\n{high}")).expect("written");
+    let ladder = ladder.to_str().expect("UTF-8");
+    let picture =
+        ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=12", "-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-preset", "ultrafast"];
+    let colours = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc", "-x265-params", "log-level=none"];
+    let film = std::fs::read(clip("mp4", &[&picture[..], &colours].concat())).expect("read");
+    let preset = ("HEADWATER_VIDEO__PRESET", "medium");
+    let slowly = |hdr| [("HEADWATER_WORKER__COUNT", "1"), preset, ("HEADWATER_LADDER__FILE", ladder), ("HEADWATER_LADDER__HDR", hdr)];
+    let server = Server::start(&data, &slowly("true")).await;
+    let title = server.upload("film", film).await;
+    let title = server.until(title.id(), |title| title.state() == "processing").await;
+    server.kill();
+
+    let server = Server::start(&data, &slowly("false")).await;
+    let under_way = server.title(title.id()).await;
+    assert!(!under_way.is_final(), "{:#}", under_way.0);
+    let ready = server.until(title.id(), Title::is_final).await;
+    assert!(ready.is_ready(), "{:#}", ready.0["problem"]);
+    let codecs = ready.0["renditions"].as_array().expect("renditions").iter().map(|each| each["codec"].as_str().unwrap_or_default());
+    assert_eq!(codecs.filter(|codec| codec.starts_with("hvc1")).count(), 1);
     assert_sound(&server.data).await;
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use headwater::cmaf;
 use headwater::title::{
-    CodecHeader, DeinterlacePolicy, Ladder, Plan, PlanPolicy, Remark, Rung, SegmentNumber, SoundPolicy, SourceFacts, TrackId, VideoRange,
-    plan,
+    CodecHeader, DeinterlacePolicy, Ladder, Plan, PlanPolicy, Remark, Rung, SegmentNumber, SoundPolicy, SourceFacts, TrackId, plan,
 };
 use headwater::worker::protocol::MadeSegment;
 use headwater::worker::{Failure, Settings, Worker};
@@ -89,7 +88,7 @@ impl Opened {
 
     /// Another worker on the same plan.
     pub async fn again(path: &Path, facts: &SourceFacts, plan: &Plan) -> Self {
-        let settings = Settings { encoder_threads: plan.video.iter().any(|video| video.range != VideoRange::Sdr), ..worker_settings() };
+        let settings = Settings { encoder_threads: plan.encodes_hevc(), ..worker_settings() };
         let mut worker = Worker::spawn(&settings, File::open(path).expect("the file")).expect("a worker");
         let headers = worker.open(facts.clone(), plan.clone()).await.expect("opened");
         Self { worker, facts: facts.clone(), plan: plan.clone(), remarks: Vec::new(), headers }

@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
-use crate::title::{AudioMethod, AudioTier, Problem, Remark, Still, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId};
+use crate::title::{
+    AudioMethod, AudioTier, Problem, Remark, Still, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId, VideoRange,
+};
 
 /// A title.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -97,6 +99,8 @@ pub struct Rendition {
     /// The codec (RFC 6381).
     #[schema(example = "avc1.64001f")]
     codec: String,
+    /// How bright its pictures may be.
+    range: Range,
     /// Highest rate of a segment in bits a second; the planned limit until all are made.
     bandwidth: u64,
     /// Rate over the whole in bits a second, once all segments are made.
@@ -104,6 +108,28 @@ pub struct Rendition {
     average_bandwidth: Option<u64>,
     /// How it is made.
     method: Method,
+}
+
+/// The dynamic range of a video rendition.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Range {
+    /// Standard dynamic range.
+    Sdr,
+    /// High, by the perceptual quantiser (SMPTE ST 2084).
+    Pq,
+    /// High, by hybrid log-gamma (ARIB STD-B67).
+    Hlg,
+}
+
+impl From<VideoRange> for Range {
+    fn from(range: VideoRange) -> Self {
+        match range {
+            VideoRange::Sdr => Self::Sdr,
+            VideoRange::Pq => Self::Pq,
+            VideoRange::Hlg => Self::Hlg,
+        }
+    }
 }
 
 /// How a rendition is made.
@@ -263,6 +289,7 @@ impl Planned {
                 width: video.width,
                 height: video.height,
                 codec: codec(track),
+                range: video.range.into(),
                 bandwidth,
                 average_bandwidth,
                 method: if video.encoding().is_some() { Method::Encode } else { Method::Copy },
@@ -386,6 +413,7 @@ mod tests {
         assert!(title["renditions"][0]["average_bandwidth"].is_null());
         assert_eq!(title["renditions"][1]["name"], "540p");
         assert_eq!(title["renditions"][1]["method"], "encode");
+        assert_eq!(title["renditions"][1]["range"], "sdr");
         assert_eq!(title["audio_renditions"][0]["codec"], "mp4a.40.2");
         assert!(title["problem"].is_null());
     }

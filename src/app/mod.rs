@@ -106,7 +106,7 @@ fn schedule_settings(config: &Config) -> anyhow::Result<schedule::Settings> {
         worker: worker::Settings {
             program: worker_program(config.worker.path.as_ref())?,
             memory_max_bytes: config.worker.memory_max_bytes,
-            // x265 cannot do without a thread of its own.
+            // x265 cannot do without a thread of its own. Workers for plans made before get it whatever is configured now.
             encoder_threads: config.plan.hdr,
             stall: config.worker.stall,
             survey_deadline: config.worker.survey_deadline,

@@ -373,8 +373,17 @@ fn titles_are_listed_shown_and_deleted() {
 
     let id = ready.to_string();
     let sheet = server.headwater(&["titles", "show", &id]).out;
-    assert!(sheet.contains("state      ready, playable\n"), "{sheet}");
-    assert!(sheet.contains("rendition  720p, 1280x720, avc1.64001f, 1500 kbit/s, encode"), "{sheet}");
+    assert!(sheet.contains("state       ready, playable\n"), "{sheet}");
+    for line in [
+        format!("poster      http://media.example.com/t/{id}/1/poster.jpg"),
+        format!("storyboard  http://media.example.com/t/{id}/1/storyboard.vtt"),
+        "rendition   720p, 1280x720, avc1.64001f, sdr, 1500 kbit/s, encode".into(),
+        "audio       de, German, 2 channels, mp4a.40.2, 1500 kbit/s, encode, default".into(),
+        "loudness    stream 1, ger, -23.1 LUFS, range 6.5 LU, peak -3.2 dBTP".into(),
+        "gain        +0.0 dB".into(),
+    ] {
+        assert!(sheet.lines().any(|found| found == line), "no '{line}' in {sheet}");
+    }
     let json: serde_json::Value = serde_json::from_str(&server.headwater(&["titles", "show", &id, "--json"]).out).expect("JSON");
     assert_eq!(json["name"], "film 2");
     assert_eq!(server.headwater(&["titles", "delete", &id]).out, format!("{id} is deleted\n"));

@@ -177,39 +177,33 @@ fn line(title: &Title) -> String {
 /// Everything of one title.
 fn sheet(title: &Title) -> String {
     let mut lines = vec![
-        format!("name       {}", title.name),
-        format!("id         {}", title.id),
-        format!("state      {}{}", title.state, if title.playable { ", playable" } else { "" }),
-        format!("created    {}", title.created_at),
+        format!("name        {}", title.name),
+        format!("id          {}", title.id),
+        format!("state       {}{}", title.state, if title.playable { ", playable" } else { "" }),
+        format!("created     {}", title.created_at),
     ];
     if let Some(problem) = &title.problem {
-        lines.push(format!("problem    {}", problem.sentence()));
+        lines.push(format!("problem     {}", problem.sentence()));
     }
     if let Some(duration_ms) = title.duration_ms {
-        lines.push(format!("length     {}", figures::clock(duration_ms)));
+        lines.push(format!("length      {}", figures::clock(duration_ms)));
     }
     if title.progress.segments_total > 0 {
         let (done, total) = (title.progress.segments_done, title.progress.segments_total);
         let left = title.progress.eta_ms.filter(|_| !title.is_final()).map(|eta_ms| format!(", {} left", figures::clock(eta_ms)));
         let percent = figures::percent(title.progress.fraction);
-        lines.push(format!("progress   {percent}%, {done} of {total} segments{}", left.unwrap_or_default()));
+        lines.push(format!("progress    {percent}%, {done} of {total} segments{}", left.unwrap_or_default()));
     }
     if let Some(source) = &title.source {
         let container = source.container.as_deref().map(|container| format!(", {container}")).unwrap_or_default();
-        lines.push(format!("source     {}{container}", figures::bytes(source.bytes)));
+        lines.push(format!("source      {}{container}", figures::bytes(source.bytes)));
     }
-    if let Some(hls) = &title.playback.hls {
-        lines.push(format!("playback   {hls}"));
-    }
-    for rendition in &title.renditions {
-        let kilobits = rendition.average_bandwidth.unwrap_or(rendition.bandwidth) / 1000;
-        lines.push(format!(
-            "rendition  {}, {}x{}, {}, {kilobits} kbit/s, {}",
-            rendition.name, rendition.width, rendition.height, rendition.codec, rendition.method
-        ));
-    }
+    lines.extend(title.playback_lines());
+    lines.extend(title.rendition_lines());
+    lines.extend(title.audio_lines());
+    lines.extend(title.loudness_lines());
     lines.extend(title.subtitle_lines());
-    lines.extend(title.report.iter().map(|remark| format!("{:<9}  {}", remark.severity, remark.message)));
+    lines.extend(title.report.iter().map(|remark| format!("{:<10}  {}", remark.severity, remark.message)));
     lines.join("\n")
 }
 

@@ -43,7 +43,6 @@ pub(super) fn run(arguments: Arguments, terminal: &mut Terminal<'_>, engine: &dy
         let severity = match remark.severity {
             Severity::Info => "info",
             Severity::Warning => "warning",
-            Severity::Error => "error",
         };
         terminal.note(format_args!("{severity}: {}", remark.message));
     }

@@ -105,8 +105,8 @@ impl Stills<'_> {
             let shown = match last {
                 // There is nothing new to be had after the last picture.
                 Some((_, before)) if before >= self.video.last_pts => None,
-                Some((before, _)) if before == key || self.is_stale(key, pts) => self.on_the_way(pts)?,
-                None if self.is_stale(key, pts) => self.on_the_way(pts)?,
+                Some((before, _)) if before == key || self.is_stale(key, pts) => self.on_the_way(tile, pts)?,
+                None if self.is_stale(key, pts) => self.on_the_way(tile, pts)?,
                 _ => match self.small(From::KeyFrame(key))? {
                     // Some key frames give nothing alone.
                     None => self.small(From::Time(pts))?,
@@ -126,11 +126,21 @@ impl Stills<'_> {
     }
 
     /// The tile of a time between key frames, and, since the next one is decoded from here on, a look at what comes half a
-    /// second later.
-    fn on_the_way(&mut self, pts: i64) -> Result<Option<Tile>, Problem> {
+    /// second later where the poster may come from it.
+    fn on_the_way(&mut self, number: u32, pts: i64) -> Result<Option<Tile>, Problem> {
         let tile = self.small(From::Time(pts))?;
+        if !self.may_be_poster(number) || tile.as_ref().is_none_or(|tile| tile.looks.worth() <= 0.0) {
+            return Ok(tile);
+        }
         let later = self.small(From::Time(self.half_a_second_after(pts)))?;
         Ok(tile.map(|tile| Tile { later: later.map(|later| later.looks), ..tile }))
+    }
+
+    /// Whether a tile is early enough for the poster.
+    fn may_be_poster(&self, number: u32) -> bool {
+        let share = self.plan.timeline.duration() / POSTER_SHARE;
+        let until = share.min(Ratio::from_integer(POSTER_LAST_S)).max(Ratio::from_integer(POSTER_FIRST_S));
+        self.board.time_of(number) <= until
     }
 
     fn half_a_second_after(&self, pts: i64) -> i64 {
@@ -159,9 +169,7 @@ impl Stills<'_> {
     }
 
     fn poster(&mut self, tiles: &[Option<Tile>]) -> Result<Option<bytes::Bytes>, Problem> {
-        let duration = self.plan.timeline.duration();
-        let until = (duration / POSTER_SHARE).min(Ratio::from_integer(POSTER_LAST_S)).max(Ratio::from_integer(POSTER_FIRST_S));
-        let early = (0..).zip(tiles).filter(|(tile, _)| self.board.time_of(*tile) <= until);
+        let early = (0..).zip(tiles).filter(|(tile, _)| self.may_be_poster(*tile));
         let mut candidates: Vec<&Tile> = early.filter_map(|(_, tile)| tile.as_ref()).collect();
         // The earlier of two that are worth the same.
         candidates.sort_by(|one, other| other.looks.worth().total_cmp(&one.looks.worth()));

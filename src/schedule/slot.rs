@@ -9,7 +9,7 @@ use crate::catalogue;
 use crate::store::{self, Key};
 use crate::title::{Generation, Plan, Problem, ProblemCode, TitleId, TrackKind};
 use crate::worker::protocol::MadeSegment;
-use crate::worker::{Failure, Worker};
+use crate::worker::{self, Failure, Worker};
 
 use super::board::{Ending, Job, Pass, Task, Work};
 use super::keep::{self, keep};
@@ -289,7 +289,10 @@ async fn assemble(shared: &Shared, title: TitleId) -> Result<Crew, Error> {
     };
     let planned = shared.catalogue.plan(title, generation).await?;
     let source = shared.store.open_file(Key::Source(title)).await?;
-    let mut worker = Worker::spawn(&shared.settings.worker, source)?;
+    // The plan is a promise, whatever the configuration has become since it was made.
+    let settings = &shared.settings.worker;
+    let settings = worker::Settings { encoder_threads: settings.encoder_threads || planned.plan.encodes_hevc(), ..settings.clone() };
+    let mut worker = Worker::spawn(&settings, source)?;
     let headers = worker.open(planned.facts, planned.plan).await?;
     let same = planned.tracks.iter().map(|track| (track.track, &track.header)).eq(headers.iter().map(|(id, header)| (*id, header)));
     if !same {

@@ -5,7 +5,7 @@ mod picture;
 mod sound;
 
 pub use missing::missing_pictures;
-pub use picture::{of_colour, of_fields, of_picture};
+pub use picture::{of_colour, of_fields, of_memory, of_picture};
 pub use sound::{of_loudness, of_sound};
 
 use super::{AudioFacts, AudioTrack, Remark, RemarkCode, SourceFacts, VideoFacts};

@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Severity {
     /// Good to know; nothing was lost.
     Info,
-    /// Something in the source is odd or was repaired; worth a look.
+    /// Something in the source is odd or was repaired, or something of it could not be kept; worth a look.
     Warning,
-    /// Something of the source could not be kept.
-    Error,
 }
 
 /// The stable code of a remark. `REPORT.md` explains each to the people who read reports.
@@ -20,7 +18,7 @@ pub enum Severity {
 pub enum RemarkCode {
     /// Pictures do not come at one rate. They are laid on a steady grid, each at the slot nearest to its time.
     VariableFrameRate,
-    /// The source has more pictures a second than are published. The rate was brought down evenly.
+    /// The source has more pictures a second than are published. The rate was brought down, evenly where a whole fraction is fast enough.
     FrameRateReduced,
     /// The picture is stored turned or mirrored. It was made upright.
     Rotated,
@@ -35,6 +33,8 @@ pub enum RemarkCode {
     HdrToneMapped,
     /// The source has high dynamic range. HEVC renditions keep it.
     HdrKept,
+    /// HEVC renditions that would keep high dynamic range need more memory than a worker may use. They were left out.
+    HdrLeftOut,
     /// The colours are stored in a form that players do not show alike, such as full range or RGB. They were converted.
     ColourConverted,
     /// The source does not say how its colours are meant. The usual meaning for its size was assumed.
@@ -91,7 +91,7 @@ pub enum RemarkCode {
 
 impl RemarkCode {
     /// Every code, in the order of the declaration.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::VariableFrameRate,
         Self::FrameRateReduced,
         Self::Rotated,
@@ -100,6 +100,7 @@ impl RemarkCode {
         Self::Telecine,
         Self::HdrToneMapped,
         Self::HdrKept,
+        Self::HdrLeftOut,
         Self::ColourConverted,
         Self::ColourAssumed,
         Self::AlphaFlattened,
@@ -131,7 +132,8 @@ impl RemarkCode {
     /// How much the code matters wherever it is used.
     pub fn severity(self) -> Severity {
         match self {
-            Self::SizeChanged
+            Self::HdrLeftOut
+            | Self::SizeChanged
             | Self::SampleRateChanged
             | Self::SilentTrack
             | Self::DurationCorrected

@@ -5,6 +5,7 @@ mod events;
 mod subtitles;
 mod titles;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -199,6 +200,9 @@ impl Control {
             catalogue.planned(id, &sample::facts(), &sample::plan(), &sample::tracks(), &[], NOW_MS).await.expect("planned");
         }
         if state == TitleState::Ready {
+            let heard = BTreeMap::from([(1, sample::loudness())]);
+            catalogue.set_loudness(id, Generation::FIRST, &heard, &[], NOW_MS).await.expect("measured");
+            catalogue.keep_stills(id, Generation::FIRST, &sample::stills(), &[], NOW_MS).await.expect("kept");
             catalogue.commit_segments(id, Generation::FIRST, &sample::segments(), NOW_MS).await.expect("committed");
             self.finish(id).await;
         }

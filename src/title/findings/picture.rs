@@ -2,7 +2,7 @@
 
 use crate::title::colour::{BT709, UNSPECIFIED};
 use crate::title::frame_rate::is_constant;
-use crate::title::plan::{Scan, scan_of};
+use crate::title::plan::{Scan, memory, scan_of};
 use crate::title::{Deinterlace, FieldOrder, FrameRate, Orientation, Remark, RemarkCode, VideoFacts, VideoRange, VideoTrack};
 
 /// What is worth saying of the picture.
@@ -116,6 +116,21 @@ pub fn of_colour(video: &VideoFacts, tracks: &[VideoTrack]) -> Vec<Remark> {
     remarks
 }
 
+/// What is worth saying of renditions of high dynamic range that were left out, largest first, since a worker may use no more
+/// than `memory_max_bytes`.
+pub fn of_memory(video: &VideoFacts, unfit: &[VideoTrack], memory_max_bytes: u64) -> Option<Remark> {
+    let largest = unfit.first()?;
+    let names: Vec<&str> = unfit.iter().map(|track| track.name.as_str()).collect();
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let message = format!(
+        "HEVC renditions that would keep the high dynamic range were left out: {}. The largest needs about {} MiB of a worker, which may use {} MiB.",
+        names.join(", "),
+        mebibytes(memory::needed_bytes(video, largest)),
+        mebibytes(memory_max_bytes)
+    );
+    Some(Remark::new(RemarkCode::HdrLeftOut, message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +163,22 @@ mod tests {
         let rgba = |video: &mut VideoFacts| (video.colour, video.pixel_format) = (described(2, 2, 0), "rgba".into());
         assert_eq!(codes(rgba, false), [ColourConverted, AlphaFlattened]);
         assert_eq!(codes(|video| video.size_change_count = 2, false), [SizeChanged]);
+    }
+
+    #[test]
+    fn high_dynamic_range_that_no_worker_has_the_memory_for_is_told() {
+        let told = |memory_max_bytes| {
+            let mut video = video_facts(12_800, 512, 100, None);
+            (video.colour, video.bit_depth, video.width, video.height) = (described(9, 16, 9), 10, 3840, 2160);
+            let policy = PlanPolicy { hdr: true, memory_max_bytes, ..policy() };
+            let (_, remarks) = plan(&facts(vec![StreamFacts::Video(video)]), &policy).expect("a plan");
+            let of = |code| remarks.iter().find(|remark| remark.code == code).map(|remark| remark.message.clone());
+            (of(RemarkCode::HdrKept).is_some(), of(RemarkCode::HdrLeftOut))
+        };
+        assert_eq!(told(8 << 30), (true, None));
+        let (is_kept, left_out) = told(5 << 28);
+        let left_out = left_out.expect("some do not fit");
+        assert!(is_kept && left_out.contains("left out: 2160p-hdr. The largest needs about "), "{left_out}");
+        assert!(left_out.ends_with(" MiB of a worker, which may use 1280 MiB."), "{left_out}");
     }
 }

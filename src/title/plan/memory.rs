@@ -47,6 +47,16 @@ pub fn encoding_bytes(track: &VideoTrack) -> u64 {
     ENCODER_BYTES + picture * pictures_tenths / 10
 }
 
+/// For decoding the source and encoding one rendition.
+pub fn needed_bytes(video: &VideoFacts, track: &VideoTrack) -> u64 {
+    decoding_bytes(video).saturating_add(encoding_bytes(track))
+}
+
+/// Whether one rendition can be made within `bytes_max`.
+pub fn fits(video: &VideoFacts, track: &VideoTrack, bytes_max: u64) -> bool {
+    encoding_bytes(track) <= bytes_max.saturating_sub(decoding_bytes(video))
+}
+
 /// Parts the tracks, in their order, into runs that are of one range and can be encoded at once within `bytes_max`. What
 /// does not fit even alone is a run of its own.
 pub fn runs<'a>(video: &VideoFacts, tracks: &[&'a VideoTrack], bytes_max: u64) -> Vec<Vec<&'a VideoTrack>> {

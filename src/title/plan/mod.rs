@@ -12,8 +12,8 @@ mod text;
 
 use copy::copy_sounds;
 pub use copy::{CopyGrid, CopyRefusal, SoundPlacement, copy_picture, copy_sound, sound_placement};
-use picture::video_tracks;
 pub use picture::{VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, display_size};
+use picture::{high_tracks, video_tracks};
 pub use scan::{Deinterlace, DeinterlacePolicy, Scan, is_worth_a_look, scan_of};
 pub(super) use sound::AUDIO_TRACKS_MAX;
 use sound::audio_tracks;
@@ -117,6 +117,11 @@ impl Plan {
         }
     }
 
+    /// Whether any track is encoded as HEVC, whose encoder needs threads of its own.
+    pub fn encodes_hevc(&self) -> bool {
+        self.video.iter().filter_map(VideoTrack::encoding).any(|encoding| encoding.codec == VideoCodec::Hevc)
+    }
+
     /// Segments that workers make: those of all tracks of pictures and sound.
     pub fn segments_total(&self) -> u64 {
         u64::from(self.timeline.segment_count()) * (self.video.len() + self.audio.len()) as u64
@@ -174,6 +179,7 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     let video = picture.map_or(Ok(Vec::new()), |video| video_tracks(video, frame_rate, policy))?;
     if let Some(facts) = picture {
         remarks.extend(findings::of_colour(facts, &video));
+        remarks.extend(findings::of_memory(facts, &high_tracks(facts, frame_rate, policy).1, policy.memory_max_bytes));
     }
     let mut plan = Plan {
         origin,

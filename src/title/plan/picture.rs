@@ -108,13 +108,11 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
         return Err(Problem::with_detail(ProblemCode::UnsupportedCodec, detail));
     }
     let (width, height) = display_size(video);
-    let as_track = |range: VideoRange| move |size: &RungSize| encoded(size, range, frame_rate, policy);
-    let standard: Vec<VideoTrack> = fit_ladder(&policy.ladder, width, height).iter().map(as_track(VideoRange::Sdr)).collect();
-    let room = policy.memory_max_bytes.saturating_sub(memory::decoding_bytes(video));
-    let fits = |track: &VideoTrack| memory::encoding_bytes(track) <= room;
-    if let Some(largest) = standard.first().filter(|track| !fits(track)) {
+    let as_track = |size: &RungSize| encoded(size, VideoRange::Sdr, frame_rate, policy);
+    let standard: Vec<VideoTrack> = fit_ladder(&policy.ladder, width, height).iter().map(as_track).collect();
+    if let Some(largest) = standard.first().filter(|track| !memory::fits(video, track, policy.memory_max_bytes)) {
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
-        let (needed, has) = (memory::decoding_bytes(video) + memory::encoding_bytes(largest), policy.memory_max_bytes);
+        let (needed, has) = (memory::needed_bytes(video, largest), policy.memory_max_bytes);
         let detail = format!(
             "its picture of {} by {} pixels needs about {} MiB of a worker, which may use {} MiB",
             video.width,
@@ -124,10 +122,18 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
         );
         return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
     }
-    let kept = video.kept_range().filter(|_| policy.hdr);
-    let high: Vec<VideoTrack> =
-        kept.map_or(Vec::new(), |range| fit_hdr(&policy.ladder, width, height).iter().map(as_track(range)).filter(fits).collect());
+    let (high, _) = high_tracks(video, frame_rate, policy);
     Ok(standard.into_iter().chain(high).collect())
+}
+
+/// The renditions that keep high dynamic range, largest first: those that workers have the memory for, and those that are
+/// left out for want of it.
+pub(super) fn high_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &PlanPolicy) -> (Vec<VideoTrack>, Vec<VideoTrack>) {
+    let Some(range) = video.kept_range().filter(|_| policy.hdr) else { return (Vec::new(), Vec::new()) };
+    let (width, height) = display_size(video);
+    let wanted = fit_hdr(&policy.ladder, width, height);
+    let wanted = wanted.iter().map(|size| encoded(size, range, frame_rate, policy));
+    wanted.partition(|track| memory::fits(video, track, policy.memory_max_bytes))
 }
 
 /// A rung as an encoded rendition: standard ones in H.264, those of high dynamic range in HEVC.

@@ -76,6 +76,9 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
     Ok(Survey { facts, texts })
 }
 
+/// Containers whose headers or indexes tell a duration.
+const DECLARES_DURATION: [&str; 13] = ["mov", "matroska", "avi", "flv", "live_flv", "asf", "wav", "w64", "mxf", "aiff", "caf", "nut", "rm"];
+
 /// One pass over all packets.
 struct Pass {
     streams: Vec<Stream>,
@@ -111,7 +114,11 @@ fn undecodable_code(streams: &[StreamFacts]) -> ProblemCode {
     if known { ProblemCode::Corrupt } else { ProblemCode::UnsupportedCodec }
 }
 
+/// What the container's header says; where it has no place for that, the demuxer only guesses from timestamps or the bit rate.
 fn declared_duration_ms(source: &Source) -> Option<i64> {
+    if !DECLARES_DURATION.iter().any(|name| source.input().format().name().starts_with(name)) {
+        return None;
+    }
     let duration = source.input().duration();
     (duration > 0).then_some(duration / (i64::from(ffi::AV_TIME_BASE) / 1000))
 }

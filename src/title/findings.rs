@@ -39,7 +39,7 @@ pub fn of_streams(
         }
         None => {}
     }
-    if let Some(last) = facts.seams.iter().map(|seam| seam.leap).max() {
+    if let Some(last) = facts.seams.iter().filter(|seam| seam.is_leap()).map(|seam| seam.leap).max() {
         let times = match last {
             0 => "once".to_owned(),
             last => format!("{} times", u64::from(last) + 1),

@@ -174,6 +174,19 @@ async fn holes_are_bridged_by_the_picture_before() {
     }
 }
 
+/// The last picture is shown on while sound lasts longer: none is missing for that.
+#[tokio::test]
+async fn none_is_missing_after_the_last_picture() {
+    let upload = made_of("mp4", "testsrc2=s=320x180:r=25:d=6", "sine=d=6.5", &[CLOSED.as_slice(), &["-c:a", "aac"]].concat());
+    let mut opened = open(&upload).await;
+    assert!(picture_is_copied(&opened.plan), "{:?}", refusals(&opened.facts));
+    for number in opened.plan.timeline.segments().collect::<Vec<_>>() {
+        let made = opened.worker.make(number, &[TrackId::video(0)]).await.expect("made");
+        assert_eq!(made[0].concealed, 0, "segment {number}");
+    }
+    prove(&upload, &mut opened).await;
+}
+
 #[tokio::test]
 async fn what_is_doubtful_is_encoded() {
     let with =

@@ -192,3 +192,19 @@ async fn the_last_segment_first() {
     late.make(SegmentNumber(0)).await;
     assert!(late.make(last).await == first_made);
 }
+
+/// Every other picture of a source is white, and every other one is shown: none or all, however its times are rounded.
+#[tokio::test]
+async fn a_rate_brought_down_does_not_judder() {
+    let flicker = "color=black:s=160x96:r=120:d=4,drawbox=c=white:t=fill:enable='mod(n,2)'";
+    for extension in ["mkv", "mp4", "ts"] {
+        let upload = clip(extension, &["-f", "lavfi", "-i", flicker, "-c:v", "libx264", "-preset", "ultrafast", "-g", "60"]);
+        let mut opened = Opened::new(&upload, &quick_policy()).await.unwrap_or_else(|failure| panic!("{extension}: {failure:?}"));
+        assert_eq!(opened.plan.timeline.frame_rate().fraction(), (60, 1), "{extension}");
+        assert_eq!(opened.plan.timeline.frame_count(), 240, "{extension}: no slot is added for a picture that is left out");
+        let made = opened.make_all().await;
+        let luma = Rendition::new(&opened, TrackId::video(0), &made[&TrackId::video(0)]).luma();
+        let white = luma.iter().filter(|luma| **luma > 128.0).count();
+        assert!(white == 0 || white == luma.len(), "{extension}: {white} of {} are white", luma.len());
+    }
+}

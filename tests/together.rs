@@ -237,6 +237,8 @@ async fn when_an_edit_list_cuts() {
         ("mov, start cut off within a group", "mov", 1.32),
         ("mp4, start cut off within a later group", "mp4", 4.6),
         ("mp4, start cut off at a key frame", "mp4", 4.0),
+        ("mov, start cut off within a picture", "mov", 1.33),
+        ("mp4, start cut off within a later picture", "mp4", 4.61),
     ] {
         let start = format!("{at}");
         let cut = clip(extension, &["-ss", &start, "-i", text(&whole), "-c", "copy"]);

@@ -8,7 +8,7 @@ use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf;
 use headwater::title::{
-    AudioFacts, AudioMethod, CodecHeader, Plan, Problem, ProblemCode, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoFacts,
+    AudioFacts, AudioMethod, CodecHeader, Plan, Problem, ProblemCode, Seam, SegmentNumber, SourceFacts, TrackId, TrackKind, VideoFacts,
     VideoMethod, VideoTrack, memory,
 };
 use headwater::worker::protocol::{MadeSegment, Reply, Request, read_message};
@@ -248,7 +248,7 @@ impl Engine {
         if self.video.is_none() {
             let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
             let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
-            let sound = self.facts.seams.is_empty() && self.facts.corrupt_packet_count == 0;
+            let sound = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0;
             self.video = VideoLane::open(source, video, &self.plan, sound);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))

@@ -16,6 +16,7 @@ mod cut_off;
 mod decoder;
 mod deinterlace;
 mod downmix;
+mod edit_start;
 mod engine;
 mod glance;
 mod jpeg;

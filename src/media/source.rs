@@ -45,6 +45,15 @@ pub struct Source {
 impl Source {
     /// Opens the file and finds its streams. Timestamps are mended by these seams, wherever reading begins.
     pub fn open(file: Arc<File>, seams: &[Seam], pulse: Pulse) -> Result<Self, Problem> {
+        Self::open_as(file, seams, pulse, true)
+    }
+
+    /// Opens the file with the times that it stores, moved by the first edit of an edit list but not cut by it.
+    pub fn open_unedited(file: Arc<File>, pulse: Pulse) -> Result<Self, Problem> {
+        Self::open_as(file, &[], pulse, false)
+    }
+
+    fn open_as(file: Arc<File>, seams: &[Seam], pulse: Pulse, edited: bool) -> Result<Self, Problem> {
         let reader = Reader { file: Arc::clone(&file), at: 0, pulse: Pulse::clone(&pulse) };
         let reader = OneThread(reader);
         let mut io = StreamIo::from_read_seek_with_capacity(reader, READ_BYTES).map_err(|error| corrupt("no buffer", error))?;
@@ -54,6 +63,9 @@ impl Source {
         options.set("probesize", &PROBE_BYTES.to_string());
         options.set("analyzeduration", &PROBE_US.to_string());
         options.set("max_streams", &STREAMS_MAX.to_string());
+        if !edited {
+            options.set("advanced_editlist", "0");
+        }
         // SAFETY: the context is allocated here, and either `avformat_open_input` frees it on failure or `Input` owns it
         // together with the reader, which outlives it inside `Input`. The option dictionary is handed over and taken back.
         let mut input = unsafe {

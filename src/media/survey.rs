@@ -15,6 +15,7 @@ use headwater::worker::protocol::Survey;
 
 use super::cut_off;
 use super::decoder::{Decoder, Step};
+use super::edit_start;
 use super::look::look;
 use super::pulse::Pulse;
 use super::sniff::{begins_like_media, sniff};
@@ -41,9 +42,15 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
         ProblemCode::NotMedia if begins_like_media(file) => Problem::with_detail(ProblemCode::Corrupt, "no demuxer can open it"),
         _ => problem,
     })?;
+    let trimmed = edit_start::of_trimmed(&source, file, pulse);
+    if !trimmed.is_empty() {
+        source = Source::open(Arc::clone(file), &trimmed, pulse.clone())?;
+    }
     let mut pass = Pass::over(&mut source);
-    let seams = std::mem::take(&mut pass.seams);
-    if !seams.is_empty() {
+    let leaps = std::mem::take(&mut pass.seams);
+    let leapt = !leaps.is_empty();
+    let seams = Seam::after(trimmed, leaps);
+    if leapt {
         // Everything is told in mended time, so it is read once more.
         source = Source::open(Arc::clone(file), &seams, pulse.clone())?;
         pass = Pass::over(&mut source);
@@ -75,6 +82,9 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
     };
     Ok(Survey { facts, texts })
 }
+
+/// Containers whose headers or indexes tell a duration.
+const DECLARES_DURATION: [&str; 13] = ["mov", "matroska", "avi", "flv", "live_flv", "asf", "wav", "w64", "mxf", "aiff", "caf", "nut", "rm"];
 
 /// One pass over all packets.
 struct Pass {
@@ -111,7 +121,11 @@ fn undecodable_code(streams: &[StreamFacts]) -> ProblemCode {
     if known { ProblemCode::Corrupt } else { ProblemCode::UnsupportedCodec }
 }
 
+/// What the container's header says; where it has no place for that, the demuxer only guesses from timestamps or the bit rate.
 fn declared_duration_ms(source: &Source) -> Option<i64> {
+    if !DECLARES_DURATION.iter().any(|name| source.input().format().name().starts_with(name)) {
+        return None;
+    }
     let duration = source.input().duration();
     (duration > 0).then_some(duration / (i64::from(ffi::AV_TIME_BASE) / 1000))
 }

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::frame::Video;
-use headwater::title::{Deinterlace, Plan, Ratio, VideoFacts};
+use headwater::title::{Deinterlace, Plan, Ratio, VideoFacts, pictures_a_slot};
 
 use super::decoder::{Decoder, Step};
 use super::deinterlace::{Deinterlacer, Whole};
@@ -23,12 +23,20 @@ pub struct VideoLane {
     video: VideoFacts,
     origin: Ratio,
     frames_per_second: Ratio,
+    lead_slots: Ratio,
     deinterlace: Option<Deinterlace>,
     times: Times,
     /// What a demuxer makes of damaged packets depends on what it read before them, and on long after: decoding of a source
     /// that has any never runs on.
     sound: bool,
     state: Run,
+}
+
+/// So many slots before its time a picture is taken to come: where an even number of pictures shares a slot, some lie just between
+/// two slots, and rounded times would toss them to and fro. Half a picture earlier, none does.
+fn lead_slots(video: &VideoFacts, plan: &Plan) -> Ratio {
+    let shared = pictures_a_slot(video, plan.timeline.frame_rate());
+    if shared.is_multiple_of(2) { Ratio::new(1, 2 * i128::from(shared)) } else { Ratio::from_integer(0) }
 }
 
 /// How pictures come by their times.
@@ -110,7 +118,8 @@ impl VideoLane {
         let frames_per_second = plan.timeline.frame_rate().per_second();
         let (video, origin, deinterlace) = (video.clone(), plan.origin, plan.deinterlace);
         let times = Times::of(&source, &video);
-        Some(Self { source, decoder, video, origin, frames_per_second, deinterlace, times, sound, state: Run::default() })
+        let lead_slots = lead_slots(&video, plan);
+        Some(Self { source, decoder, video, origin, frames_per_second, lead_slots, deinterlace, times, sound, state: Run::default() })
     }
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
@@ -220,7 +229,7 @@ impl VideoLane {
     }
 
     fn slot_at(&self, seconds: Ratio) -> i128 {
-        ((seconds - self.origin) * self.frames_per_second + Ratio::new(1, 2)).floor().to_integer()
+        ((seconds - self.origin) * self.frames_per_second + Ratio::new(1, 2) + self.lead_slots).floor().to_integer()
     }
 
     /// The next picture to show; absent at the end.

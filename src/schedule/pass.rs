@@ -69,7 +69,7 @@ pub async fn run(shared: &Shared, worker: &mut Worker, id: TitleId, generation: 
 }
 
 async fn keep_stills(shared: &Shared, id: TitleId, generation: Generation, plan: &Plan, made: MadeStills) -> Result<(), Error> {
-    let remarks = remarks(&made);
+    let remarks = remarks(&made, plan.timeline.duration_ms());
     let files = files(plan, made).map_err(Error::BrokenPromise)?;
     let needed_bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     ensure_room(&shared.store, needed_bytes, shared.settings.free_min_bytes).await?;
@@ -109,15 +109,20 @@ fn files(plan: &Plan, made: MadeStills) -> Result<Vec<(Still, bytes::Bytes)>, St
     Ok(files)
 }
 
-fn remarks(made: &MadeStills) -> Vec<Remark> {
+/// So little after the black is no picture to take a poster from.
+const BLACK_REST_MS: u64 = 200;
+
+/// What is worth saying of stills of a title that lasts `duration_ms`.
+fn remarks(made: &MadeStills, duration_ms: u64) -> Vec<Remark> {
     let mut remarks = Vec::new();
     if made.poster_is_cover && made.poster.is_some() {
         remarks.push(Remark::new(RemarkCode::CoverUsed, "A picture is attached to the sound. It became the poster."));
     }
     if made.black_start_ms > 0 {
         let tenths = made.black_start_ms / 100;
-        let message =
-            format!("The title begins with {}.{} s of black. It was kept; the poster is from later on.", tenths / 10, tenths % 10);
+        // A poster from later on cannot be where nothing comes later.
+        let poster = if made.black_start_ms + BLACK_REST_MS >= duration_ms { "" } else { "; the poster is from later on" };
+        let message = format!("The title begins with {}.{} s of black. It was kept{poster}.", tenths / 10, tenths % 10);
         remarks.push(Remark::new(RemarkCode::BlackStart, message));
     }
     remarks
@@ -171,10 +176,12 @@ mod tests {
 
     #[test]
     fn what_was_found_is_told() {
-        assert_eq!(remarks(&made()), []);
-        let told = remarks(&MadeStills { poster_is_cover: true, black_start_ms: 2340, ..made() });
+        assert_eq!(remarks(&made(), 9000), []);
+        let told = remarks(&MadeStills { poster_is_cover: true, black_start_ms: 2340, ..made() }, 9000);
         assert_eq!(told.iter().map(|remark| remark.code).collect::<Vec<_>>(), [RemarkCode::CoverUsed, RemarkCode::BlackStart]);
-        assert!(told[1].message.starts_with("The title begins with 2.3 s of black."), "{}", told[1].message);
+        assert_eq!(told[1].message, "The title begins with 2.3 s of black. It was kept; the poster is from later on.");
+        let told = remarks(&MadeStills { black_start_ms: 6000, ..made() }, 6000);
+        assert_eq!(told[0].message, "The title begins with 6.0 s of black. It was kept.", "nothing comes later");
     }
 
     #[test]

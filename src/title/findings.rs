@@ -39,7 +39,7 @@ pub fn of_streams(
         }
         None => {}
     }
-    if let Some(last) = facts.seams.iter().map(|seam| seam.leap).max() {
+    if let Some(last) = facts.seams.iter().filter(|seam| seam.is_leap()).map(|seam| seam.leap).max() {
         let times = match last {
             0 => "once".to_owned(),
             last => format!("{} times", u64::from(last) + 1),
@@ -50,11 +50,17 @@ pub fn of_streams(
     let left_out_videos = facts.videos().filter(|video| Some(video.stream) != picture.map(|picture| picture.stream)).count();
     let left_out_sounds = sounds.len().saturating_sub(super::plan::AUDIO_TRACKS_MAX);
     if left_out_videos + left_out_sounds > 0 {
-        let message = format!("{left_out_videos} further video and {left_out_sounds} further audio streams were left out.");
+        let kinds = [(left_out_videos, "video"), (left_out_sounds, "audio")];
+        let told = kinds.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} further {kind}"));
+        let what = if left_out_videos + left_out_sounds == 1 { "stream was" } else { "streams were" };
+        let message = format!("{} {what} left out.", told.collect::<Vec<_>>().join(" and "));
         remarks.push(Remark::new(RemarkCode::StreamIgnored, message));
     }
     if facts.corrupt_packet_count > 0 {
-        let message = format!("{} packets of the source are damaged. What they held was concealed.", facts.corrupt_packet_count);
+        let message = match facts.corrupt_packet_count {
+            1 => "One packet of the source is damaged. What it held was concealed.".to_owned(),
+            count => format!("{count} packets of the source are damaged. What they held was concealed."),
+        };
         remarks.push(Remark::new(RemarkCode::Concealed, message));
     }
     remarks
@@ -78,6 +84,23 @@ mod tests {
     use super::*;
     use crate::title::sample::{facts, video_facts};
     use crate::title::{Seam, StreamFacts};
+
+    #[test]
+    fn one_and_many_are_told_as_people_say_it() {
+        let message = |source: &SourceFacts, code: RemarkCode| {
+            let remarks = of_streams(source, source.videos().next(), &[], &[], 10_000);
+            remarks.into_iter().find(|remark| remark.code == code).map(|remark| remark.message).unwrap_or_default()
+        };
+        let video = |stream: u32| StreamFacts::Video(VideoFacts { stream, ..video_facts(25, 1, 250, None) });
+        let mut source = facts(vec![video(0), video(1)]);
+        assert_eq!(message(&source, RemarkCode::StreamIgnored), "1 further video stream was left out.");
+        source = facts(vec![video(0), video(1), video(2)]);
+        assert_eq!(message(&source, RemarkCode::StreamIgnored), "2 further video streams were left out.");
+        source.corrupt_packet_count = 1;
+        assert!(message(&source, RemarkCode::Concealed).starts_with("One packet of the source is damaged."));
+        source.corrupt_packet_count = 2;
+        assert!(message(&source, RemarkCode::Concealed).starts_with("2 packets of the source are damaged."));
+    }
 
     #[test]
     fn clocks_and_ends_are_told() {

@@ -211,6 +211,24 @@ fn varying(video: &VideoFacts, tick: f64, rate_max: u32) -> Option<FrameRate> {
     near.or_else(|| GRIDS.into_iter().find(|rate| *rate >= wanted * 0.92)).or(GRIDS.last().copied()).and_then(FrameRate::snapped)
 }
 
+/// The source's own rate, where nearly all pictures are equally far apart; what it declares counts only where it agrees.
+pub(super) fn measured(video: &VideoFacts) -> Option<FrameRate> {
+    let tick = f64::from(video.time_base.num) / f64::from(video.time_base.den);
+    if is_constant(video) && video.frame_count > 1 { steady(video, tick) } else { None }
+}
+
+/// How many of a source's pictures share a slot of `grid`: 1 where each has one of its own, and where the rate varies.
+pub fn pictures_a_slot(video: &VideoFacts, grid: FrameRate) -> u32 {
+    let regular_s = video.time_base.seconds(video.interval_regular_ticks);
+    if video.interval_regular_count * 2 < video.frame_count || regular_s <= Ratio::from_integer(0) {
+        return 1;
+    }
+    let exact = Ratio::from_integer(i128::from(video.interval_regular_count)) / regular_s / grid.per_second();
+    let whole = exact.round();
+    let near = (exact - whole) * 50 <= whole && (whole - exact) * 50 <= whole;
+    if near { u32::try_from(whole.to_integer()).unwrap_or(1).max(1) } else { 1 }
+}
+
 /// Whether nearly all pictures are equally far apart.
 pub(super) fn is_constant(video: &VideoFacts) -> bool {
     let intervals = video.frame_count.saturating_sub(1);
@@ -284,6 +302,30 @@ mod tests {
             let facts = video_facts(den, interval, count, declared);
             assert_eq!(choose(&facts, 60).fraction(), expect, "{den} {interval} {declared:?}");
         }
+    }
+
+    #[test]
+    fn pictures_share_a_slot_where_the_rate_was_brought_down() {
+        for (den, interval, grid, expect) in [
+            (90_000, 3600, (25, 1), 1),
+            (90_000, 750, (60, 1), 2),
+            (90_000, 375, (60, 1), 4),
+            (90_000, 625, (48, 1), 3),
+            (1000, 8, (60_000, 1001), 2),
+            (90_000, 900, (60, 1), 1),
+            (1000, 1000, (5, 1), 1),
+        ] {
+            let mut facts = video_facts(den, interval, 1000, None);
+            if den == 1000 && interval == 8 {
+                // Milliseconds, 119.88.
+                facts.interval_regular_ticks = 8333;
+            }
+            let grid = FrameRate::new(grid.0, grid.1).expect("a rate");
+            assert_eq!(pictures_a_slot(&facts, grid), expect, "{den} {interval}");
+        }
+        let mut varying = video_facts(90_000, 750, 1000, None);
+        varying.interval_regular_count = 400;
+        assert_eq!(pictures_a_slot(&varying, FrameRate::new(60, 1).expect("a rate")), 1);
     }
 
     #[test]

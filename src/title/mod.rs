@@ -30,7 +30,7 @@ pub use facts::{
     Orientation, OtherStream, ScanFacts, SourceFacts, StreamFacts, SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,
 };
 pub use findings::{missing_pictures, of_loudness as loudness_remarks};
-pub use frame_rate::{FrameRate, choose as choose_frame_rate};
+pub use frame_rate::{FrameRate, choose as choose_frame_rate, pictures_a_slot};
 pub use hash::{ContentHash, InvalidContentHash};
 pub use id::{Generation, InvalidTitleId, TitleId};
 pub use ladder::{InvalidLadder, Ladder, Rung, RungSize, fit as fit_ladder, fit_hdr, own_size};

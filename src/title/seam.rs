@@ -24,6 +24,22 @@ pub struct Seam {
     pub leap: u32,
 }
 
+impl Seam {
+    /// Whether it mends a leap, rather than moving a whole stream from the start of the file on.
+    pub fn is_leap(&self) -> bool {
+        self.position > 0
+    }
+
+    /// All seams, where `leaps` were found in streams already moved by `whole`.
+    pub fn after(whole: Vec<Self>, mut leaps: Vec<Self>) -> Vec<Self> {
+        for leap in &mut leaps {
+            let moved = whole.iter().find(|seam| seam.stream == leap.stream).map_or(0, |seam| seam.shift_ticks);
+            leap.shift_ticks = leap.shift_ticks.saturating_add(moved);
+        }
+        [whole, leaps].concat()
+    }
+}
+
 /// One packet as the demuxer gives it.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketTime {

@@ -1,7 +1,7 @@
 //! What is worth saying of the picture of a source.
 
 use crate::title::colour::{BT709, UNSPECIFIED};
-use crate::title::frame_rate::is_constant;
+use crate::title::frame_rate::{is_constant, measured};
 use crate::title::plan::{Scan, memory, scan_of};
 use crate::title::{Deinterlace, FieldOrder, FrameRate, Orientation, Remark, RemarkCode, VideoFacts, VideoRange, VideoTrack};
 
@@ -12,18 +12,20 @@ pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
     if !is_constant(video) && scan_of(video) != Scan::Telecine {
         let message = format!("The pictures come at a varying rate. They were laid on a steady grid of {frame_rate} frames a second.");
         remarks.push(info(RemarkCode::VariableFrameRate, message));
-    } else if let Some(declared) = video.declared_rate.and_then(|(num, den)| FrameRate::new(num, den))
-        && declared.as_f64() > frame_rate.as_f64() * 1.5
-        && declared.as_f64() <= 240.0
+    } else if let Some(measured) = measured(video)
+        && measured.as_f64() > frame_rate.as_f64() * 1.5
     {
-        let message = format!("The source runs at {declared} frames a second. It was brought down to {frame_rate}.");
+        let message = format!("The source runs at {measured} frames a second. It was brought down to {frame_rate}.");
         remarks.push(info(RemarkCode::FrameRateReduced, message));
     }
     if video.orientation != Orientation::default() {
         let degrees = u32::from(video.orientation.quarter_turns) * 90;
-        let mirrored = if video.orientation.mirror { "mirrored and " } else { "" };
-        remarks
-            .push(info(RemarkCode::Rotated, format!("The picture is stored {mirrored}turned by {degrees} degrees. It was made upright.")));
+        let stored = match (video.orientation.mirror, degrees) {
+            (true, 0) => "mirrored".to_owned(),
+            (true, degrees) => format!("mirrored and turned by {degrees} degrees"),
+            (false, degrees) => format!("turned by {degrees} degrees"),
+        };
+        remarks.push(info(RemarkCode::Rotated, format!("The picture is stored {stored}. It was made upright.")));
     }
     let (wide, high) = video.sample_aspect;
     if wide != high && wide != 0 && high != 0 {
@@ -33,18 +35,17 @@ pub fn of_picture(video: &VideoFacts, frame_rate: FrameRate) -> Vec<Remark> {
         ));
     }
     if video.undecodable_lead_count > 0 {
-        remarks.push(Remark::new(
-            RemarkCode::Concealed,
-            format!(
-                "The first {} pictures cannot be decoded without what came before them. They were replaced.",
-                video.undecodable_lead_count
-            ),
-        ));
+        let message = match video.undecodable_lead_count {
+            1 => "The first picture cannot be decoded without what came before it. It was replaced.".to_owned(),
+            count => format!("The first {count} pictures cannot be decoded without what came before them. They were replaced."),
+        };
+        remarks.push(Remark::new(RemarkCode::Concealed, message));
     }
     if video.size_change_count > 0 {
+        let times = if video.size_change_count == 1 { "once".into() } else { format!("{} times", video.size_change_count) };
         let message = format!(
-            "The size of the picture changes in mid-stream, {} times. Every size was fitted into {} by {}, uncropped and undistorted.",
-            video.size_change_count, video.width, video.height
+            "The size of the picture changes in mid-stream, {times}. Every size was fitted into {} by {}, uncropped and undistorted.",
+            video.width, video.height
         );
         remarks.push(Remark::new(RemarkCode::SizeChanged, message));
     }
@@ -180,5 +181,31 @@ mod tests {
         let left_out = left_out.expect("some do not fit");
         assert!(is_kept && left_out.contains("left out: 2160p-hdr. The largest needs about "), "{left_out}");
         assert!(left_out.ends_with(" MiB of a worker, which may use 1280 MiB."), "{left_out}");
+    }
+
+    #[test]
+    fn the_rate_told_is_the_measured_one() {
+        let told = |interval: i64, declared: (u32, u32), grid: (u32, u32)| {
+            let video = video_facts(90_000, interval, 1000, Some(declared));
+            let grid = FrameRate::new(grid.0, grid.1).expect("a rate");
+            of_picture(&video, grid).into_iter().map(|remark| remark.message).next()
+        };
+        // Some writers declare fields.
+        assert_eq!(told(3600, (50, 1), (25, 1)), None);
+        let down = |from: &str, to: &str| Some(format!("The source runs at {from} frames a second. It was brought down to {to}."));
+        assert_eq!(told(750, (120, 1), (60, 1)), down("120", "60"));
+        assert_eq!(told(90, (1000, 1), (1000, 17)), down("1000", "58.824"));
+    }
+
+    #[test]
+    fn turns_and_mirrors_are_told_as_people_say_it() {
+        let told = |mirror: bool, quarter_turns: u8| {
+            let mut video = video_facts(25, 1, 100, None);
+            video.orientation = Orientation { quarter_turns, mirror };
+            of_picture(&video, FrameRate::new(25, 1).expect("a rate")).swap_remove(0).message
+        };
+        assert_eq!(told(true, 0), "The picture is stored mirrored. It was made upright.");
+        assert_eq!(told(true, 1), "The picture is stored mirrored and turned by 90 degrees. It was made upright.");
+        assert_eq!(told(false, 2), "The picture is stored turned by 180 degrees. It was made upright.");
     }
 }

@@ -22,7 +22,7 @@ pub use text::{InvalidTextKind, TextKind, TextOrigin, TextTrack};
 
 use super::{
     AudioFacts, FrameRate, Generation, Ladder, LightFacts, Orientation, Problem, ProblemCode, Ratio, Remark, SegmentNumber, SourceFacts,
-    Timeline, TrackId, TrackKind, VideoFacts, choose_frame_rate, findings,
+    Timeline, TrackId, TrackKind, VideoFacts, choose_frame_rate, findings, pictures_a_slot,
 };
 
 /// Samples a second of every audio track.
@@ -167,8 +167,11 @@ pub fn plan(facts: &SourceFacts, policy: &PlanPolicy) -> Result<(Plan, Vec<Remar
     }
     let mut frame_count = (duration * frame_rate.per_second()).round().to_integer();
     if let Some(video) = picture {
-        let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
-        frame_count = frame_count.max(last + 1);
+        // However short the last picture is, it is shown, unless the rate was brought down: then pictures are left out anyway.
+        if pictures_a_slot(video, frame_rate) == 1 {
+            let last = ((video.time_base.seconds(video.last_pts) - origin) * frame_rate.per_second()).round().to_integer();
+            frame_count = frame_count.max(last + 1);
+        }
         remarks.extend(findings::of_picture(video, frame_rate));
         remarks.extend(findings::of_fields(video, deinterlace, frame_rate));
     }

@@ -4,7 +4,7 @@ use super::CopyRefusal;
 use crate::title::plan::picture::{display_size, encoded};
 use crate::title::plan::{Plan, PlanPolicy, VideoMethod, VideoRange, VideoTrack};
 use crate::title::{
-    AvcFacts, COPY_CUT_SPACING_MAX_MS, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, SourceFacts, TimeBase, Timeline, VideoFacts,
+    AvcFacts, COPY_CUT_SPACING_MAX_MS, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, Seam, SourceFacts, TimeBase, Timeline, VideoFacts,
     own_size,
 };
 
@@ -37,7 +37,7 @@ pub fn copy_picture(plan: &mut Plan, facts: &SourceFacts, policy: &PlanPolicy) -
     if facts.corrupt_packet_count > 0 || video.undecodable_lead_count > 0 {
         return Err(CopyDoubt::Damaged.into());
     }
-    if !facts.seams.is_empty() {
+    if facts.seams.iter().any(Seam::is_leap) {
         return Err(CopyDoubt::Timestamps.into());
     }
     if plan.deinterlace.is_some() {

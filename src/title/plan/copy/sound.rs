@@ -2,7 +2,7 @@
 
 use super::CopyRefusal;
 use crate::title::plan::{AAC_FRAME_SAMPLES, AudioMethod, AudioTier, AudioTrack, Plan, PlanPolicy};
-use crate::title::{AacFacts, AudioFacts, CopyDoubt, SourceFacts};
+use crate::title::{AacFacts, AudioFacts, CopyDoubt, Seam, SourceFacts};
 
 /// A rate that is nominally the limit may be so many percent above it.
 const BIT_RATE_SLACK_PERCENT: u64 = 5;
@@ -30,7 +30,7 @@ pub fn copy_sound(plan: &mut Plan, index: usize, facts: &SourceFacts, policy: &P
     if facts.corrupt_packet_count > 0 {
         return Err(CopyDoubt::Damaged.into());
     }
-    if !facts.seams.is_empty() {
+    if facts.seams.iter().any(Seam::is_leap) {
         return Err(CopyDoubt::Timestamps.into());
     }
     if policy.sound.target_hundredths_lufs.is_some() {

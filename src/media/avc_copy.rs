@@ -86,9 +86,10 @@ impl AvcCopy {
         if pictures.iter().map(|picture| picture.data.len() as u64).sum::<u64>() != bytes {
             return Err(failed("the pictures have other sizes than the survey found"));
         }
-        let missing = (slots.end - slots.start).saturating_sub(count as u64);
-        let lead = if slots.start == 0 { self.grid.lead() } else { 0 };
-        Ok(Copied { samples: lay(pictures, slots, self.frame_ticks)?, concealed: missing.saturating_sub(lead) })
+        // Before the first picture and after the last one none is missing.
+        let (begin, end) = (self.grid.lead(), self.grid.lead() + self.avc.slot_count);
+        let due = slots.end.min(end).saturating_sub(slots.start.max(begin));
+        Ok(Copied { samples: lay(pictures, slots, self.frame_ticks)?, concealed: due.saturating_sub(count as u64) })
     }
 
     fn read(&self, packet: &ffmpeg::Packet, reader: &mut AvcReader) -> Result<Picture, Problem> {

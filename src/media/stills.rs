@@ -1,7 +1,7 @@
 //! The pass over the stills: the poster and the small pictures along the time.
 //!
 //! A tile shows the picture at its time, from a key frame's packet alone where that is near and no other tile shows it. The
-//! poster is the tile of the first part that looks best, decoded again in its full size.
+//! poster is the tile of the first part that looks best, or of all when that part is black, decoded again in its full size.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -163,6 +163,10 @@ impl Stills<'_> {
         let until = (duration / POSTER_SHARE).min(Ratio::from_integer(POSTER_LAST_S)).max(Ratio::from_integer(POSTER_FIRST_S));
         let early = (0..).zip(tiles).filter(|(tile, _)| self.board.time_of(*tile) <= until);
         let mut candidates: Vec<&Tile> = early.filter_map(|(_, tile)| tile.as_ref()).collect();
+        if candidates.iter().all(|tile| tile.looks.is_black()) {
+            // Better one that tells too much than one that tells nothing.
+            candidates = tiles.iter().flatten().collect();
+        }
         // The earlier of two that are worth the same.
         candidates.sort_by(|one, other| other.looks.worth().total_cmp(&one.looks.worth()));
         let mut chosen = candidates.first().copied();

@@ -43,6 +43,9 @@ pub struct AudioTrack {
     pub default: bool,
     /// Whether it describes the picture for those who do not see it.
     pub described: bool,
+    /// Whether somebody talks about the film in it; nobody gets that without asking for it.
+    #[serde(default)]
+    pub commentary: bool,
     /// Which of the renditions of its sound it is.
     pub tier: AudioTier,
     /// Channels.
@@ -95,6 +98,7 @@ pub(super) fn audio_tracks(sounds: &[&AudioFacts], has_picture: bool, policy: &P
             language: audio.language.as_deref().and_then(language::bcp47),
             default: index == 0,
             described: is_described(audio),
+            commentary: is_commentary(audio),
             tier: AudioTier::Stereo,
             channels: 2,
             sample_rate: AUDIO_SAMPLE_RATE,

@@ -134,6 +134,7 @@ async fn five_one_is_kept_channel_by_channel() {
         ("5.0", "flac", &["-c:a", "flac"], &[], 1.0, &five),
         ("6.1", "flac", &["-c:a", "flac"], &[3], mixed, &six_one),
         ("7.1", "flac", &["-c:a", "flac"], &[3], mixed, &seven_one),
+        ("7.1", "mp4", &["-c:a", "aac", "-b:a", "640k"], &[3], mixed, &seven_one),
     ] {
         let what = format!("{layout} in {extension} {codec:?}");
         let file = upload(layout, matrix.len(), low, 0.1, extension, codec);

@@ -246,3 +246,16 @@ fn the_signal_is_heard_by_the_one_who_listens() {
         assert!(heard.late_ms.abs() < 0.05 && (heard.level - 1.0).abs() < 0.01, "{:+} ms, {}", heard.late_ms, heard.level);
     }
 }
+
+/// Its packets have decoding times only, and the one behind the place of a seek has none at all.
+#[tokio::test]
+async fn no_picture_of_h264_in_asf_is_lost() {
+    let path = clip("asf", &["-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=9", "-c:v", "libx264", "-g", "50", "-preset", "ultrafast"]);
+    let mut opened = Opened::new(&path, &quick_policy()).await.expect("opened");
+    let numbers: Vec<_> = opened.plan.timeline.segments().collect();
+    // Backwards, so that each begins with a seek.
+    for number in numbers.into_iter().rev() {
+        let made = opened.worker.make(number, &[TrackId::video(0)]).await.expect("made");
+        assert_eq!((made[0].concealed, made[0].dropped), (0, 0), "segment {number}");
+    }
+}

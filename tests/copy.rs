@@ -167,6 +167,11 @@ async fn holes_are_bridged_by_the_picture_before() {
             assert_eq!(made[0].concealed, 1, "{extension}");
             Rendition::new(&opened, TrackId::video(0), &made).packets()
         };
+        let mut concealed = 0;
+        for number in opened.plan.timeline.segments() {
+            concealed += opened.worker.make(number, &[TrackId::video(0)]).await.expect("made")[0].concealed;
+        }
+        assert_eq!(concealed, 3, "{extension}: what follows the last picture is not missing");
         // The first picture stands in for those before it: 0.3 s are about eight slots of 40 ms.
         let slots = packets[0].duration / i64::from(opened.plan.timeline.frame_rate().frame_ticks());
         assert!((8..=10).contains(&slots), "{extension}: {slots}");

@@ -191,6 +191,11 @@ async fn a_server_brings_titles_to_its_target() {
     assert_eq!(tiers, ["stereo", "low"]);
     let [after, _, peak] = measured(Path::new(title["playback"]["hls"].as_str().expect("a URL")));
     assert!((after + 20.0).abs() < 0.3 && peak < -1.0, "{after} LUFS, {peak} dBTP");
+    let silence = clip("flac", &["-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo:d=3", "-c:a", "flac"]);
+    let title = server.upload("silence.flac", std::fs::read(&silence).expect("read")).await;
+    let Title(title) = server.until(title.id(), Title::is_final).await;
+    let codes: Vec<&str> = title["report"].as_array().expect("a report").iter().filter_map(|remark| remark["code"].as_str()).collect();
+    assert_eq!(codes, ["audio-only", "silent-track"], "measured and told once");
 }
 
 #[test]

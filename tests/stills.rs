@@ -112,6 +112,19 @@ async fn the_poster_is_neither_black_nor_faded_nor_flat() {
     assert!((3800..=4600).contains(&stills.black_start_ms), "{} ms", stills.black_start_ms);
 }
 
+/// Black for longer than the poster is usually looked for in, or else pictures without any detail.
+#[tokio::test]
+async fn any_poster_is_better_than_a_black_one() {
+    for (seconds, shown_from, shown) in [(75, 70, "white"), (20, 17, "gray")] {
+        let source = format!("color=black:s=320x180:r=5:d={seconds}");
+        let card = format!("drawbox=color={shown}:t=fill:enable='gte(t,{shown_from})'");
+        let path = clip("mp4", &["-f", "lavfi", "-i", &source, "-vf", &card, "-c:v", "libx264", "-g", "5"]);
+        let (_, stills) = look(&path).await;
+        let poster = mean(&grey(&stills.poster.expect("a poster")), (0, 0, 320, 180));
+        assert!(poster > 100.0, "{shown}: {poster}");
+    }
+}
+
 #[tokio::test]
 async fn stills_are_upright_in_square_pixels() {
     let picture = "testsrc2=s=720x576:r=25:d=3,setsar=16/11";

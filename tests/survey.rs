@@ -157,3 +157,20 @@ async fn the_span_is_that_of_all_streams() {
         assert!(length > Ratio::new(59, 10), "{extension}: {length} s");
     }
 }
+
+/// Ogg tells the end of Opus twice, and the first packet's delay is none of it.
+#[tokio::test]
+async fn opus_ends_where_it_ended() {
+    for length in ["0.1", "2.345", "3"] {
+        for extension in ["opus", "mkv", "mp4"] {
+            let source = format!("sine=f=300:r=48000:d={length}");
+            let (facts, _) = survey(&clip(extension, &["-f", "lavfi", "-i", &source, "-c:a", "libopus"])).await;
+            let audio = facts.audios().next().expect("sound");
+            let found = (audio.end_sample - audio.first_sample) as f64;
+            let expect = length.parse::<f64>().expect("a number") * 48_000.0;
+            // Matroska rounds times to milliseconds.
+            let off_max = if extension == "mkv" { 48.0 } else { 0.5 };
+            assert!((found - expect).abs() <= off_max, "{length} s in {extension}: {found} samples, not {expect}");
+        }
+    }
+}

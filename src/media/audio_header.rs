@@ -24,6 +24,23 @@ pub fn form(codec: AVCodecID, packet: &[u8]) -> Option<Form> {
     }
 }
 
+/// Samples at 48 kHz in a packet of Opus, by its first bytes (RFC 6716 3.1 and 3.2).
+pub fn opus_length(packet: &[u8]) -> Option<i64> {
+    let first = *packet.first()?;
+    let place = usize::from(first >> 3);
+    let frame = match place {
+        0..12 => [480, 960, 1920, 2880][place % 4],
+        12..16 => [480, 960][place % 2],
+        _ => [120, 240, 480, 960][place % 4],
+    };
+    let frames = match first & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => i64::from(packet.get(1)? & 63),
+    };
+    Some(frame * frames).filter(|samples| (1..=5760).contains(samples))
+}
+
 /// ISO 11172-3 2.4.1.3 and its extension to lower rates in ISO 13818-3 2.4.2.3.
 fn mpeg(packet: &[u8]) -> Option<Form> {
     let [0xff, second, third, fourth, ..] = *packet else { return None };
@@ -107,9 +124,28 @@ mod tests {
         assert_eq!(form(AVCodecID::AV_CODEC_ID_AAC, &[0x21, 0x10, 0x05, 0x20, 0xa4, 0x1b, 0xff]), None);
     }
 
+    #[test]
+    fn lengths_of_opus() {
+        for (bytes, expect) in [
+            (&[0xfc, 1, 2][..], Some(960)),
+            (&[0xe5], Some(240)),
+            (&[0x08, 0], Some(960)),
+            (&[0x78], Some(960)),
+            (&[0x1b, 2], Some(5760)),
+            (&[0x83, 0x81], Some(120)),
+            (&[0x1b, 3], None),
+            (&[0x1b], None),
+            (&[0x1b, 0], None),
+            (&[], None),
+        ] {
+            assert_eq!(opus_length(bytes), expect, "{bytes:x?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>(), start in prop::sample::select(vec![0xff_u8, 0x0b])) {
+            let _ = opus_length(&bytes);
             let bytes = [&[start, 0x77], &bytes[..]].concat();
             for codec in [AVCodecID::AV_CODEC_ID_MP3, AVCodecID::AV_CODEC_ID_AAC, AVCodecID::AV_CODEC_ID_AC3] {
                 let _ = form(codec, &bytes);

@@ -24,8 +24,6 @@ pub struct AvcCopy {
     avc: AvcFacts,
     grid: CopyGrid,
     piece_slots: Vec<u64>,
-    /// After the slot of the last picture.
-    end_slot: u64,
     frame_ticks: u32,
     pulse: Pulse,
 }
@@ -60,9 +58,8 @@ impl AvcCopy {
         source.only(video.stream);
         let grid = CopyGrid::of(plan, video).ok_or_else(|| failed("the pictures do not lie on the timeline"))?;
         let piece_slots = grid.piece_slots(avc).ok_or_else(|| failed("the pieces do not lie on the timeline"))?;
-        let last = grid.slot(video.last_pts).ok_or_else(|| failed("the last picture does not lie on the timeline"))?;
-        let (end_slot, frame_ticks) = (last + 1, plan.timeline.frame_rate().frame_ticks());
-        Ok(Self { source, extradata, stream: video.stream, avc: avc.clone(), grid, piece_slots, end_slot, frame_ticks, pulse })
+        let frame_ticks = plan.timeline.frame_rate().frame_ticks();
+        Ok(Self { source, extradata, stream: video.stream, avc: avc.clone(), grid, piece_slots, frame_ticks, pulse })
     }
 
     /// The pictures of the segment of these slots.
@@ -89,10 +86,10 @@ impl AvcCopy {
         if pictures.iter().map(|picture| picture.data.len() as u64).sum::<u64>() != bytes {
             return Err(failed("the pictures have other sizes than the survey found"));
         }
-        // After the last picture none is missing: the stream has ended.
-        let missing = slots.end.min(self.end_slot).saturating_sub(slots.start).saturating_sub(count as u64);
-        let lead = if slots.start == 0 { self.grid.lead() } else { 0 };
-        Ok(Copied { samples: lay(pictures, slots, self.frame_ticks)?, concealed: missing.saturating_sub(lead) })
+        // Before the first picture and after the last one none is missing.
+        let (begin, end) = (self.grid.lead(), self.grid.lead() + self.avc.slot_count);
+        let due = slots.end.min(end).saturating_sub(slots.start.max(begin));
+        Ok(Copied { samples: lay(pictures, slots, self.frame_ticks)?, concealed: due.saturating_sub(count as u64) })
     }
 
     fn read(&self, packet: &ffmpeg::Packet, reader: &mut AvcReader) -> Result<Picture, Problem> {

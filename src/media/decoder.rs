@@ -30,9 +30,12 @@ impl Decoder {
         let stream = source.input().stream(stream as usize)?;
         let mut context = ffmpeg::codec::Context::from_parameters(stream.parameters()).ok()?;
         context.set_threading(ffmpeg::threading::Config { count: 1, ..Default::default() });
-        // Without this the H.264 decoder guesses how many pictures it must hold back to sort them, and drops some while it
-        // learns; the guess would depend on where decoding began.
-        context.compliance(ffmpeg::codec::Compliance::Strict);
+        if context.medium() == ffmpeg::media::Type::Video {
+            // Without this the H.264 decoder guesses how many pictures it must hold back to sort them, and drops some while
+            // it learns; the guess would depend on where decoding began. For sound it would mean that AAC of eight channels
+            // is 7.1(wide), as the standard has it and next to no encoder means it.
+            context.compliance(ffmpeg::codec::Compliance::Strict);
+        }
         // SAFETY: the context is freshly made and owned here; the fields are plain integers.
         unsafe {
             let raw = context.as_mut_ptr();

@@ -28,6 +28,8 @@ const SHADES: usize = 64;
 const STEADY_MEAN: f64 = 0.04;
 /// A picture of less contrast is flat.
 const FLAT_CONTRAST: f64 = 0.05;
+/// What any picture is worth that is not black: more than one that is.
+const FLAT_WORTH: f64 = 0.001;
 
 impl Looks {
     /// Measures a picture of `width` pixels a row, its rows `stride` bytes apart.
@@ -79,7 +81,8 @@ impl Looks {
         }
         let light = 1.0 - (2.0 * (self.mean - 0.45).abs()).min(1.0);
         let sharp = (self.detail / 0.06).min(1.0);
-        (self.contrast / FLAT_CONTRAST).min(1.0) * self.shades * (0.5 + 0.25 * light + 0.25 * sharp) * (1.0 - 0.5 * self.black)
+        let worth = (self.contrast / FLAT_CONTRAST).min(1.0) * self.shades * (0.5 + 0.25 * light + 0.25 * sharp) * (1.0 - 0.5 * self.black);
+        worth.max(FLAT_WORTH)
     }
 }
 
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn nothing_to_see_is_worth_nothing_or_little() {
         assert!(looks(|_, _| 16).is_black());
-        assert!(looks(|_, _| 120).worth() >= 0.0 && !looks(|_, _| 120).is_black());
+        assert!(looks(|_, _| 120).worth() > looks(|_, _| 16).worth() && !looks(|_, _| 120).is_black());
         for (name, looks) in [
             ("black", looks(|_, _| 16)),
             ("nearly black", looks(|x, _| 16 + (x % 8) as u8)),

@@ -1,7 +1,7 @@
 //! The pass over the stills: the poster and the small pictures along the time.
 //!
 //! A tile shows the picture at its time, from a key frame's packet alone where that is near and no other tile shows it. The
-//! poster is the tile of the first part that looks best, decoded again in its full size.
+//! poster is the tile of the first part that looks best, or of all when that part is black, decoded again in its full size.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -171,6 +171,10 @@ impl Stills<'_> {
     fn poster(&mut self, tiles: &[Option<Tile>]) -> Result<Option<bytes::Bytes>, Problem> {
         let early = (0..).zip(tiles).filter(|(tile, _)| self.may_be_poster(*tile));
         let mut candidates: Vec<&Tile> = early.filter_map(|(_, tile)| tile.as_ref()).collect();
+        if candidates.iter().all(|tile| tile.looks.is_black()) {
+            // Better one that tells too much than one that tells nothing.
+            candidates = tiles.iter().flatten().collect();
+        }
         // The earlier of two that are worth the same.
         candidates.sort_by(|one, other| other.looks.worth().total_cmp(&one.looks.worth()));
         let mut chosen = candidates.first().copied();

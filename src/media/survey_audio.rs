@@ -297,6 +297,10 @@ const HE_AAC: i32 = 4;
 const HE_AAC_V2: i32 = 28;
 
 fn told_length(packet: &ffmpeg::Packet, parameters: &ffi::AVCodecParameters) -> Option<i64> {
+    if parameters.codec_id == ffi::AVCodecID::AV_CODEC_ID_OPUS && skipped_samples(packet)[1] > 0 {
+        // The duration of the last packet in Ogg is what is heard of it already; what to leave off is told beside it.
+        return packet.data().and_then(audio_header::opus_length);
+    }
     let bytes = packet.size() as libc::c_int;
     // SAFETY: the function only reads the parameters, which live in the open context.
     let samples = unsafe { ffi::av_get_audio_frame_duration2(std::ptr::from_ref(parameters).cast_mut(), bytes) };

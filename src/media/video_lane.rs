@@ -79,6 +79,8 @@ struct Run {
     deinterlacer: Option<Deinterlacer>,
     /// Decoding times of packets sent without a presentation time, of pictures that have not come out yet.
     untimed: BinaryHeap<Reverse<i64>>,
+    /// Decoding time of the last packet sent without a presentation time.
+    last_dts: Option<i64>,
     draining: bool,
     ended: bool,
     damaged: bool,
@@ -315,7 +317,10 @@ impl VideoLane {
 
     fn send(&mut self, packet: &ffmpeg::Packet) {
         if packet.pts().is_none() && matches!(self.times, Times::InOrder) {
-            self.state.untimed.extend(packet.dts().map(Reverse));
+            // After a seek some demuxers do not know the time of the second packet.
+            let dts = packet.dts().or(self.state.last_dts.map(|last| last.saturating_add(self.video.interval_median)));
+            self.state.untimed.extend(dts.map(Reverse));
+            self.state.last_dts = dts;
         }
         if self.decoder.send(Some(packet)) == Step::Damaged {
             self.state.damaged = true;

@@ -57,7 +57,7 @@ pub(super) fn renditions(plan: &Plan, generation: Generation, group: &SoundGroup
             name: name_in_group(audio, &renditions),
             language,
             default,
-            autoselect: default || !taken,
+            autoselect: default || !(taken || audio.commentary),
             characteristics,
             channels: Some(audio.channels.to_string()),
             ..AlternativeMedia::default()
@@ -116,9 +116,12 @@ mod tests {
         let mut plan = plan((24, 1), 960, 4000);
         let mut described = audio("German, described", Some("de"), false);
         described.described = true;
+        let mut commentary = audio("French, commentary", Some("fr"), false);
+        commentary.commentary = true;
         plan.audio.extend([
             audio("German", Some("de"), true),
             described,
+            commentary,
             audio("Say \"hi\"\n\tnow", None, false),
             audio("\u{7}", None, false),
             audio("x", Some("e\"n"), false),
@@ -132,6 +135,7 @@ mod tests {
             ("German", Some("de"), true, true, false),
             ("German (2)", Some("de"), false, false, false),
             ("German, described", Some("de"), false, true, true),
+            ("French, commentary", Some("fr"), false, false, false),
             ("Say 'hi'  now", None, false, true, false),
             ("Audio", None, false, false, false),
             ("x", None, false, false, false),

@@ -99,10 +99,10 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         shared.store.put(Key::Object(id, init_hash), init).await?;
         tracks.push(TrackRecord { track, header, codec, init_hash, init_bytes, rates: None });
     }
-    let title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
+    let mut title = shared.catalogue.planned(id, &facts, &plan, &tracks, &remarks, shared.now_ms()).await?;
     if let Some(heard) = heard {
         let remarks = loudness_remarks(&heard, &plan.audio);
-        shared.catalogue.set_loudness(id, title.ledger, &heard, &remarks, shared.now_ms()).await?;
+        title = shared.catalogue.set_loudness(id, title.ledger, &heard, &remarks, shared.now_ms()).await?;
     }
     let passes = pass::needed(&title, &plan, &facts);
     Ok(Prepared::Planned { worker: Box::new(worker), plan, generation: title.ledger, passes })

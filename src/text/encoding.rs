@@ -1,7 +1,7 @@
 //! From bytes to text: what people's subtitle files are encoded in, told by a mark at the start or by their looks.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{BIG5, Encoding, GBK, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::{Fault, FaultKind};
 
@@ -32,7 +32,19 @@ fn guess(bytes: &[u8], language: Option<&str>) -> &'static Encoding {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(bytes, true);
     let domain = language.and_then(domain);
-    detector.guess(domain.as_ref().map(|domain| domain.as_bytes()), Utf8Detection::Deny)
+    let guessed = detector.guess(domain.as_ref().map(|domain| domain.as_bytes()), Utf8Detection::Deny);
+    let is_chinese = [GBK, BIG5].contains(&guessed) && is_written_in(bytes, guessed);
+    if language == Some("zh") && !is_chinese {
+        // A few lines are too little to go by for the detector.
+        return [BIG5, GBK].into_iter().find(|encoding| is_written_in(bytes, encoding)).unwrap_or(guessed);
+    }
+    guessed
+}
+
+/// Whether the bytes are text in this encoding, all of it letters that everybody knows.
+fn is_written_in(bytes: &[u8], encoding: &'static Encoding) -> bool {
+    let private = |letter: char| ('\u{e000}'..='\u{f8ff}').contains(&letter);
+    encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some_and(|text| !text.contains(private))
 }
 
 /// Whether it is UTF-8 but for a letter cut off at the end and a few wrong bytes. Text in another encoding has hardly any
@@ -132,6 +144,11 @@ mod tests {
         let russian = "Привет, как дела? Это хороший фильм о любви и дружбе.";
         let (bytes, _, _) = encoding_rs::WINDOWS_1251.encode(russian);
         assert_eq!(decode(&bytes, Some("ru")).as_deref(), Ok(russian));
+        let chinese = "1\n00:00:01,000 --> 00:00:02,000\n你好，世界。今天天氣很好\n";
+        for encoding in [BIG5, GBK] {
+            let (bytes, _, _) = encoding.encode(chinese);
+            assert_eq!(decode(&bytes, Some("zh")).as_deref(), Ok(chinese), "{}", encoding.name());
+        }
         let broken = "Grüße, schöne Straße, Äpfel, Öl, Übung, größer, süßer, blöd, für".as_bytes();
         let broken = [broken, b" \xff ", "später".as_bytes()].concat();
         assert!(decode(&broken, None).is_ok_and(|text| text.contains("Grüße") && text.contains("\u{fffd}")));

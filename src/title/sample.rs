@@ -48,6 +48,7 @@ pub(crate) fn audio_track(name: &str, language: Option<&str>, default: bool) -> 
         language: language.map(str::to_owned),
         default,
         described: false,
+        commentary: false,
         tier: AudioTier::Stereo,
         channels: 2,
         sample_rate: AUDIO_SAMPLE_RATE,

@@ -43,6 +43,9 @@ pub struct AudioTrack {
     pub default: bool,
     /// Whether it describes the picture for those who do not see it.
     pub described: bool,
+    /// Whether somebody talks about the film in it; nobody gets that without asking for it.
+    #[serde(default)]
+    pub commentary: bool,
     /// Which of the renditions of its sound it is.
     pub tier: AudioTier,
     /// Channels.
@@ -95,6 +98,7 @@ pub(super) fn audio_tracks(sounds: &[&AudioFacts], has_picture: bool, policy: &P
             language: audio.language.as_deref().and_then(language::bcp47),
             default: index == 0,
             described: is_described(audio),
+            commentary: is_commentary(audio),
             tier: AudioTier::Stereo,
             channels: 2,
             sample_rate: AUDIO_SAMPLE_RATE,
@@ -135,8 +139,10 @@ fn default_of(sounds: &[&AudioFacts]) -> usize {
 
 fn wanted_name(audio: &AudioFacts, index: usize) -> String {
     let tidy = |label: &String| {
+        // Playlists have no way to write these in a name.
+        let label = label.replace('"', "'").replace(char::is_control, " ");
         let label = label.trim();
-        (!label.is_empty() && label.len() <= NAME_BYTES_MAX && !label.contains(['"', '\n', '\r'])).then(|| label.to_owned())
+        (!label.is_empty() && label.len() <= NAME_BYTES_MAX).then(|| label.to_owned())
     };
     if let Some(label) = audio.label.as_ref().and_then(tidy) {
         return label;
@@ -241,6 +247,7 @@ mod tests {
             sound(7, |audio| audio.label = Some("x".repeat(500))),
             sound(8, english),
             sound(9, |audio| audio.label = Some("English, audio description for the visually impaired".into())),
+            sound(10, |audio| audio.label = Some("The \"long\"\nmix".into())),
         ];
         let found: Vec<_> = tracks(&sounds, true).into_iter().map(|track| (track.name, track.described)).collect();
         let expect = [
@@ -253,6 +260,7 @@ mod tests {
             ("Audio 7", false),
             ("English (8)", false),
             ("English, audio description for the visually impaired", true),
+            ("The 'long' mix", false),
         ];
         assert_eq!(found, expect.map(|(name, described)| (name.to_owned(), described)));
     }

@@ -248,7 +248,8 @@ proptest! {
                 prop_assert_eq!(&planned, &before);
                 let held = late > 50 || longer > 50;
                 let first_or_last_long = i64::from(lengths[0]) + late > 250 || i64::from(*lengths.last().expect("one")) + longer > 250;
-                let apart = lengths.iter().any(|length| *length > 250) || first_or_last_long;
+                let alone_long = lengths.len() == 1 && i64::from(lengths[0]) + late + longer > 250;
+                let apart = lengths.iter().any(|length| *length > 250) || first_or_last_long || alone_long;
                 prop_assert!(if refusal == CopyRefusal::Holes { held } else { refusal == CopyRefusal::Cuts && apart }, "{:?}", refusal);
             }
             Ok(_) => {

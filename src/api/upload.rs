@@ -49,7 +49,7 @@ pub(super) fn refuse_form(headers: &HeaderMap) -> Result<(), ApiError> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/"));
     if is_form {
-        let detail = "Send the file itself as the body, not a form; with curl, use -T FILE -X POST.";
+        let detail = "Send the file itself as the body, not a form; with curl, use --data-binary @FILE instead of -F.";
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType, detail));
     }
     Ok(())

@@ -49,7 +49,7 @@ pub(super) fn refuse_form(headers: &HeaderMap) -> Result<(), ApiError> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.trim_start().to_ascii_lowercase().starts_with("multipart/"));
     if is_form {
-        let detail = "Send the file itself as the body, not a form; with curl, use --data-binary @FILE instead of -F.";
+        let detail = "Send the file itself as the body, not a form; with curl, use -T FILE instead of -F, and -X POST for a new title.";
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType, detail));
     }
     Ok(())

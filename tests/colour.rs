@@ -440,3 +440,21 @@ async fn other_samplings_become_420() {
         compare(halved, &shown_half.patches, &expected(&signals, BT709), 1.0);
     }
 }
+
+/// A palette comes once, with the first packet, and holds for all that follow.
+#[tokio::test]
+async fn colours_by_number_are_those_of_the_palette() {
+    let source = "testsrc2=s=160x96:r=5:d=12,split[a][b];[a]palettegen[palette];[b][palette]paletteuse";
+    for extension in ["avi", "mov", "nut"] {
+        let path = clip(extension, &["-f", "lavfi", "-i", source, "-c:v", "rawvideo", "-pix_fmt", "pal8"]);
+        let mut opened = Opened::new(&path, &quick_policy()).await.expect("opened");
+        let made = opened.make_all().await;
+        let track = TrackId::video(0);
+        let bright = Rendition::new(&opened, track, &made[&track]).luma();
+        assert_eq!(bright.len(), 60);
+        assert!(bright.iter().all(|luma| (90.0..170.0).contains(luma)), "{extension}: {bright:?}");
+        let (last, all) = (made[&track].last().expect("a segment"), &opened);
+        let mut other = Opened::again(&path, &all.facts, &all.plan).await;
+        assert!(other.worker.make(last.number, &[track]).await.expect("made") == std::slice::from_ref(last), "{extension}: from its end");
+    }
+}

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::{Input, StreamIo};
+use ffmpeg_next::packet::Mut;
 use headwater::title::{Problem, ProblemCode, Seam};
 
 use super::clock::Clocks;
@@ -40,6 +41,8 @@ pub struct Source {
     pulse: Pulse,
     corrupt_count: u64,
     clocks: Clocks,
+    /// The palette that was read last: it comes with the packet from which on it holds, and with no other.
+    palette: Option<Vec<u8>>,
 }
 
 impl Source {
@@ -90,7 +93,7 @@ impl Source {
             return Err(corrupt("its streams cannot be read", ffmpeg::Error::from(found)));
         }
         let clocks = Clocks::of(&input, seams);
-        Ok(Self { input, file, pulse, corrupt_count: 0, clocks })
+        Ok(Self { input, file, pulse, corrupt_count: 0, clocks, palette: None })
     }
 
     /// The demuxer's view of the source.
@@ -127,6 +130,9 @@ impl Source {
                 Ok(()) => {
                     self.corrupt_count += u64::from(packet.is_corrupt());
                     self.clocks.set(&mut packet);
+                    if let Some(palette) = palette_of(&packet) {
+                        self.palette = Some(palette);
+                    }
                     return Some(packet);
                 }
                 Err(ffmpeg::Error::Eof) => return None,
@@ -146,6 +152,8 @@ impl Source {
         // MPEG's streams have no index: a search by time takes many reads and often ends behind a picture that is shown
         // later than others. A place in bytes is as good as the packet.
         let ways = match self.input.format().name() {
+            // All palettes up to the packet have to be seen.
+            _ if self.has_palette(stream) => [Way::Start; 3],
             "mpegts" | "mpeg" => [Way::Bytes, Way::Time, Way::Start],
             _ => [Way::Time, Way::Bytes, Way::Start],
         };
@@ -169,6 +177,9 @@ impl Source {
                 }
                 let Some(time) = packet.pts().or(packet.dts()) else { continue };
                 if time == pts && (position.is_none() || here.is_none() || here == position) {
+                    if let (Some(palette), None) = (&self.palette, palette_of(&packet)) {
+                        give_palette(&mut packet, palette);
+                    }
                     return Some(packet);
                 }
                 // Decoding order lets a picture shown later come first, but not by more than this.
@@ -202,8 +213,30 @@ impl Source {
         }
     }
 
+    /// Whether the pictures of a stream are numbers of colours that a palette holds.
+    fn has_palette(&self, stream: u32) -> bool {
+        self.input.stream(stream as usize).is_some_and(|stream| {
+            // SAFETY: reads one integer of parameters that live as long as the stream.
+            unsafe { (*stream.parameters().as_ptr()).format == ffi::AVPixelFormat::AV_PIX_FMT_PAL8 as i32 }
+        })
+    }
+
     fn is_kept(&self, index: u32) -> bool {
         self.input.stream(index as usize).is_some_and(|stream| stream.discard() != ffmpeg::Discard::All)
+    }
+}
+
+fn palette_of(packet: &ffmpeg::Packet) -> Option<Vec<u8>> {
+    packet.side_data().find(|side| side.kind() == ffmpeg::packet::side_data::Type::Palette).map(|side| side.data().to_vec())
+}
+
+fn give_palette(packet: &mut ffmpeg::Packet, palette: &[u8]) {
+    // SAFETY: the packet is alive and owned; what is allocated for it has room for just the palette.
+    unsafe {
+        let place = ffi::av_packet_new_side_data(packet.as_mut_ptr(), ffi::AVPacketSideDataType::AV_PKT_DATA_PALETTE, palette.len());
+        if !place.is_null() {
+            ptr::copy_nonoverlapping(palette.as_ptr(), place, palette.len());
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use headwater::title::{AUDIO_SAMPLE_RATE, RemarkCode, TrackId};
 use crate::clips::{clip, file};
 use crate::harness::{Opened, quick_policy};
 use crate::rendition::Rendition;
+use crate::server::{Server, Title};
 use crate::together::{APART_MAX_S, AVC_AAC, AVC_MP2, pal, remarks, rises, text};
 
 /// Makes all of it twice, in different orders; gives how many pictures and samples were filled in, and checks that each of
@@ -131,4 +132,24 @@ async fn what_ends_early_is_told() {
     let (opened, pictures, _) = check("mp4, the picture ends after 15 s", &upload, &[2.0, 10.0], 0.1).await;
     assert!(remarks(&opened).contains(&RemarkCode::VideoEndsEarly), "{:?}", remarks(&opened));
     assert_eq!(pictures, 0, "an end is nothing to conceal");
+}
+
+/// What is copied nobody decodes, but the smaller renditions are made of the same pictures.
+#[tokio::test]
+async fn damage_in_copied_pictures_is_told() {
+    let picture = ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=8", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "34", "-g", "50"];
+    let mut bytes = std::fs::read(clip("mp4", &picture)).expect("the clip");
+    let middle = bytes.len() / 2;
+    for place in middle..middle + 8 {
+        bytes[place] ^= 0x55;
+    }
+    let data = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&data.path().join("data"), &[]).await;
+    let title = server.upload("damaged.mp4", bytes).await;
+    let title = server.until(title.id(), Title::is_ready).await;
+    assert_eq!(title.0["renditions"][0]["method"], "copy");
+    let report = title.0["report"].as_array().expect("a report");
+    let told = report.iter().find(|remark| remark["code"] == "concealed").map(|remark| remark["message"].as_str().expect("a sentence"));
+    assert!(told.is_some_and(|told| told.contains("missing or damaged in the source")), "{report:?}");
+    assert!(server.stop().await.success());
 }

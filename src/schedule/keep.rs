@@ -102,12 +102,15 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
 fn concealed(facts: &SourceFacts, plan: &Plan, ledger: &[SegmentRecord]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let warn = |message: String| Remark::new(RemarkCode::Concealed, message);
-    // All video tracks show the same pictures, so one tells for all.
-    let pictures = ledger.iter().filter(|row| row.track == crate::title::TrackId::video(0));
-    let (missing, first) = pictures.fold((0, None), |(missing, first), row| {
-        let at = if row.concealed > 0 { first.or(Some(row.decode_time_ticks)) } else { first };
-        (missing + row.concealed, at)
-    });
+    // All video tracks show the same pictures, so one tells for all: the one that knows most, for what is copied nobody decoded.
+    let of_track = |index: usize| {
+        let rows = ledger.iter().filter(move |row| row.track == crate::title::TrackId::video(index as u8));
+        rows.fold((0, None), |(missing, first), row| {
+            let at = if row.concealed > 0 { first.or(Some(row.decode_time_ticks)) } else { first };
+            (missing + row.concealed, at)
+        })
+    };
+    let (missing, first) = (0..plan.video.len()).map(of_track).max_by_key(|(missing, _)| *missing).unwrap_or_default();
     if let Some(first) = first {
         let near_s = first / u64::from(plan.timeline.frame_rate().timescale());
         remarks.push(missing_pictures(facts, plan, missing, near_s));

@@ -76,7 +76,7 @@ impl Looks {
     /// How good a poster it would be, from 0 to 1. Many shades count most; then sharpness, and light that is neither dim nor
     /// glaring. What is flat is worth little, and what is black nothing.
     pub fn worth(&self) -> f64 {
-        if self.is_black() {
+        if self.is_black() || self.shades == 0.0 {
             return 0.0;
         }
         let light = 1.0 - (2.0 * (self.mean - 0.45).abs()).min(1.0);

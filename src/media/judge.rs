@@ -35,7 +35,8 @@ impl Looks {
     /// Measures a picture of `width` pixels a row, its rows `stride` bytes apart.
     pub fn of(luma: &[u8], stride: usize, width: usize, height: usize) -> Self {
         let rows = || luma.chunks(stride.max(1)).take(height).map(|row| &row[..width.min(row.len())]);
-        let count = rows().map(<[u8]>::len).sum::<usize>().max(1) as f64;
+        let pixels = rows().map(<[u8]>::len).sum::<usize>();
+        let count = pixels.max(1) as f64;
         let mut histogram = [0_u32; 256];
         let (mut steps, mut pairs) = (0_u64, 0_u64);
         let mut above: Option<&[u8]> = None;
@@ -57,7 +58,9 @@ impl Looks {
         };
         let mean = over_codes(&|level| level);
         let contrast = over_codes(&|level| (level - mean) * (level - mean)).sqrt();
-        let black = histogram[..=usize::from(BLACK_MOST)].iter().map(|n| f64::from(*n)).sum::<f64>() / count;
+        let dark: f64 = histogram[..=usize::from(BLACK_MOST)].iter().map(|n| f64::from(*n)).sum();
+        // Without any pixel there is nothing to see either.
+        let black = if pixels == 0 { 1.0 } else { dark / count };
         let shades = histogram.chunks(256 / SHADES).map(|codes| codes.iter().map(|n| f64::from(*n)).sum::<f64>() / count);
         let entropy: f64 = shades.filter(|share| *share > 0.0).map(|share| -share * share.log2()).sum();
         Self { mean, contrast, detail: steps as f64 / pairs.max(1) as f64 / RANGE, shades: entropy / (SHADES as f64).log2(), black }
@@ -76,7 +79,7 @@ impl Looks {
     /// How good a poster it would be, from 0 to 1. Many shades count most; then sharpness, and light that is neither dim nor
     /// glaring. What is flat is worth little, and what is black nothing.
     pub fn worth(&self) -> f64 {
-        if self.is_black() || self.shades == 0.0 {
+        if self.is_black() {
             return 0.0;
         }
         let light = 1.0 - (2.0 * (self.mean - 0.45).abs()).min(1.0);

@@ -140,9 +140,7 @@ async fn damage_in_copied_pictures_is_told() {
     let picture = ["-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=8", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "34", "-g", "50"];
     let mut bytes = std::fs::read(clip("mp4", &picture)).expect("the clip");
     let middle = bytes.len() / 2;
-    for place in middle..middle + 8 {
-        bytes[place] ^= 0x55;
-    }
+    bytes[middle..middle + 8].iter_mut().for_each(|byte| *byte ^= 0x55);
     let data = tempfile::tempdir().expect("a directory");
     let server = Server::start(&data.path().join("data"), &[]).await;
     let title = server.upload("damaged.mp4", bytes).await;

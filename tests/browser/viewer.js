@@ -248,17 +248,6 @@ function difference(one, other) {
   return sum / (one.length / 4) / 3;
 }
 
-// Waits until a picture of about that time is on the screen: a seek is told as done a little before.
-function shownNear(time) {
-  return new Promise((resolve) => {
-    const look = (_, { mediaTime }) => {
-      if (Math.abs(mediaTime - time) < 0.1) resolve();
-      else video.requestVideoFrameCallback(look);
-    };
-    video.requestVideoFrameCallback(look);
-  });
-}
-
 // Asks for the thumbnail of moments all along, seeks to where each says it is from, and compares it with what is shown there.
 async function seekByThumbnails(url) {
   const thumbnailAt = await player.thumbnails(url);
@@ -277,13 +266,15 @@ async function seekByThumbnails(url) {
     }
     const thumbnail = pixels(tile.width, tile.height, images.get(tile.url), tile.x, tile.y, tile.width, tile.height);
     const seeked = new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
-    const painted = shownNear(tile.start);
     // Into the picture, not onto its edge.
     video.currentTime = tile.start + 0.01;
     await seeked;
-    await painted;
-    const shown = pixels(tile.width, tile.height, video);
-    state.thumbnails.push({ askedMs: Math.round(asked * 1000), startMs: Math.round(tile.start * 1000), url: tile.url, x: tile.x, y: tile.y, width: tile.width, height: tile.height, difference: difference(thumbnail, shown) });
+    // A seek is told as done a little before its picture is on the screen.
+    let apart = Infinity;
+    for (const end = performance.now() + 1000; apart > 10 && performance.now() < end; await new Promise(requestAnimationFrame)) {
+      apart = Math.min(apart, difference(thumbnail, pixels(tile.width, tile.height, video)));
+    }
+    state.thumbnails.push({ askedMs: Math.round(asked * 1000), startMs: Math.round(tile.start * 1000), url: tile.url, x: tile.x, y: tile.y, width: tile.width, height: tile.height, difference: apart });
   }
 }
 

@@ -269,9 +269,9 @@ async function seekByThumbnails(url) {
     // Into the picture, not onto its edge.
     video.currentTime = tile.start + 0.01;
     await seeked;
-    // A seek is told as done a little before its picture is on the screen.
+    // A seek may be told as done before its picture is there and on the screen.
     let apart = Infinity;
-    for (const end = performance.now() + 1000; apart > 10 && performance.now() < end; await new Promise(requestAnimationFrame)) {
+    for (const end = performance.now() + 10000; apart > 10 && performance.now() < end; await new Promise(requestAnimationFrame)) {
       apart = Math.min(apart, difference(thumbnail, pixels(tile.width, tile.height, video)));
     }
     state.thumbnails.push({ askedMs: Math.round(asked * 1000), startMs: Math.round(tile.start * 1000), url: tile.url, x: tile.x, y: tile.y, width: tile.width, height: tile.height, difference: apart });

@@ -267,7 +267,7 @@ async function seekByThumbnails(url) {
     const thumbnail = pixels(tile.width, tile.height, images.get(tile.url), tile.x, tile.y, tile.width, tile.height);
     const seeked = new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
     // A paused video is painted anew when somebody asks for its pictures.
-    video.requestVideoFrameCallback(() => {});
+    if (globalThis.shaka) video.requestVideoFrameCallback(() => {});
     // Into the picture, not onto its edge.
     video.currentTime = tile.start + 0.01;
     await seeked;

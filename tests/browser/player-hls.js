@@ -98,7 +98,10 @@
       const failed = new Promise((_, reject) => {
         frames.on(Hls.Events.ERROR, (_, data) => reject(new Error(`I-frames: ${data.details}: ${data.error?.message ?? ""}`)));
       });
+      // hls.js 1.7 waits for ever when the playlist is there before the media source is open.
+      const attached = new Promise((resolve) => frames.once(Hls.Events.MEDIA_ATTACHED, resolve));
       frames.attachMedia(small);
+      await attached;
       let shown = 0;
       for (const share of [0.6, 0.2, 0.9]) {
         const time = video.duration * share;
@@ -106,7 +109,7 @@
           const look = () => {
             const there = Array.from({ length: small.buffered.length }, (_, index) => [small.buffered.start(index), small.buffered.end(index)]);
             const has = there.some(([start, end]) => start <= small.currentTime && small.currentTime <= end);
-            if (has && small.readyState >= 2 && !small.seeking && Math.abs(small.currentTime - time) < 10) return resolve();
+            if (has && small.readyState >= 2 && !small.seeking && Math.abs(small.currentTime - time) < 0.1) return resolve();
             setTimeout(look, 20);
           };
           look();

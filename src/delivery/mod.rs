@@ -3,6 +3,7 @@
 //! A hit touches the cache alone. What is not in memory comes from a [`Library`], which delivery declares and the composition
 //! root implements; waits for it are bounded in time and number.
 
+mod body;
 mod fetch;
 mod library;
 mod metrics;
@@ -14,15 +15,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use http_body_util::Full;
 use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
 use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
 use crate::title::TitleId;
 
+pub use body::{Body, BodyError, Pieces};
 pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
 pub use metrics::{Class, Metrics, Outcome};
 use response::Failure;
@@ -85,16 +85,16 @@ impl<L: Library> Delivery<L> {
     }
 
     /// Answers one request; its body, if any, does not matter.
-    pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+    pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
         let route = Route::parse(path);
         let class = route.as_ref().map_or(Class::Other, Class::of);
         let (response, outcome) = self.response(method, route, class, headers).await;
-        let body_bytes = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
+        let body_bytes = response.body().left_bytes();
         self.shared.metrics.count(class, outcome, body_bytes);
         response
     }
 
-    async fn response(&self, method: &Method, route: Option<Route>, class: Class, headers: &HeaderMap) -> (Response<Full<Bytes>>, Outcome) {
+    async fn response(&self, method: &Method, route: Option<Route>, class: Class, headers: &HeaderMap) -> (Response<Body>, Outcome) {
         let head = method == Method::HEAD;
         if method == Method::OPTIONS {
             return (response::options(), Outcome::Options);
@@ -128,7 +128,7 @@ impl<L: Library> Delivery<L> {
 }
 
 impl<L: Library, B> hyper::service::Service<Request<B>> for Delivery<L> {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 

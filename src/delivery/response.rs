@@ -9,9 +9,8 @@ use http::header::{
     LAST_MODIFIED, RETRY_AFTER as RETRY, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
 
-use super::{Miss, Outcome};
+use super::{Body, Miss, Outcome};
 use crate::cache::{FillError, Object};
 use crate::semantics::{ByteRange, Freshness};
 
@@ -106,7 +105,7 @@ impl Failure {
 }
 
 /// The answer to a failure: a sentence, kept for seconds or not at all.
-pub(super) fn failure(failure: &Failure, head: bool) -> (Response<Full<Bytes>>, Outcome) {
+pub(super) fn failure(failure: &Failure, head: bool) -> (Response<Body>, Outcome) {
     let (status, freshness, outcome, sentence) = failure.row();
     let mut response = start(status);
     let fields = response.headers_mut();
@@ -131,13 +130,13 @@ pub(super) fn failure(failure: &Failure, head: bool) -> (Response<Full<Bytes>>, 
         Failure::NotFound | Failure::Gone | Failure::MethodUnknown => {}
     }
     if !head {
-        *response.body_mut() = Full::new(Bytes::from_static(sentence.as_bytes()));
+        *response.body_mut() = Body::whole(Bytes::from_static(sentence.as_bytes()));
     }
     (response, outcome)
 }
 
 /// 204 to `OPTIONS`, a preflight included.
-pub(super) fn options() -> Response<Full<Bytes>> {
+pub(super) fn options() -> Response<Body> {
     let mut response = start(StatusCode::NO_CONTENT);
     let fields = response.headers_mut();
     fields.insert(ALLOW, METHODS);
@@ -148,29 +147,29 @@ pub(super) fn options() -> Response<Full<Bytes>> {
 }
 
 /// 200; for `HEAD` the same without the body.
-pub(super) fn whole(object: &Object, head: bool) -> Response<Full<Bytes>> {
+pub(super) fn whole(object: &Object, head: bool) -> Response<Body> {
     let mut response = start(StatusCode::OK);
     describe(object, object.bytes.len(), response.headers_mut());
     if !head {
-        *response.body_mut() = Full::new(object.bytes.clone());
+        *response.body_mut() = Body::whole(object.bytes.clone());
     }
     response
 }
 
 /// 206 with one range.
-pub(super) fn part(object: &Object, range: ByteRange) -> Response<Full<Bytes>> {
+pub(super) fn part(object: &Object, range: ByteRange) -> Response<Body> {
     let mut response = start(StatusCode::PARTIAL_CONTENT);
     // The decision was made for this body, so the range lies in it and fits its index type.
     let bytes = object.bytes.slice(range.first() as usize..=range.last() as usize);
     let fields = response.headers_mut();
     describe(object, bytes.len(), fields);
     insert_text(fields, CONTENT_RANGE, format!("bytes {}-{}/{}", range.first(), range.last(), object.bytes.len()));
-    *response.body_mut() = Full::new(bytes);
+    *response.body_mut() = Body::whole(bytes);
     response
 }
 
 /// 304 with what guides a cache, and nothing of the body (RFC 9110 15.4.5).
-pub(super) fn not_modified(object: &Object) -> Response<Full<Bytes>> {
+pub(super) fn not_modified(object: &Object) -> Response<Body> {
     let mut response = start(StatusCode::NOT_MODIFIED);
     let fields = response.headers_mut();
     fields.insert(ETAG, object.etag().clone());
@@ -180,7 +179,7 @@ pub(super) fn not_modified(object: &Object) -> Response<Full<Bytes>> {
 }
 
 /// 412 with the validator that the client should have had.
-pub(super) fn precondition_failed(object: &Object) -> Response<Full<Bytes>> {
+pub(super) fn precondition_failed(object: &Object) -> Response<Body> {
     let mut response = not_modified(object);
     *response.status_mut() = StatusCode::PRECONDITION_FAILED;
     response
@@ -207,8 +206,8 @@ fn vary(object: &Object, fields: &mut HeaderMap) {
 }
 
 /// Every answer may be read from any page, errors too: a player must be able to tell a 404 from a dead server.
-fn start(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+fn start(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::default());
     *response.status_mut() = status;
     let fields = response.headers_mut();
     fields.reserve(12);

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderName};
 use http::{StatusCode, Version};
 use http_body_util::{BodyExt, Empty};

@@ -7,6 +7,8 @@ pub mod playlist;
 pub mod semantics;
 pub mod text;
 pub mod title;
+// Memory that the kernel can send from; the one place with `unsafe` on the way of a byte.
+pub mod arena;
 // Adapters: one outside thing each.
 pub mod cache;
 pub mod catalogue;

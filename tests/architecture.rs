@@ -24,10 +24,13 @@ playlist    title cmaf
 text        title
 semantics   title
 
+[memory]
+arena
+
 [adapters]
 store       pure
 catalogue   pure
-cache       pure
+cache       pure arena
 worker      pure
 
 [worker-binary]
@@ -40,7 +43,7 @@ ingest      pure adapters schedule
 delivery    pure adapters schedule
 
 [faces]
-server
+server      arena
 telemetry   pure adapters flows server
 config      pure adapters flows server telemetry
 api         pure adapters flows telemetry
@@ -99,7 +102,7 @@ fn ffmpeg_is_named_by_the_worker_alone() {
 }
 
 #[test]
-fn unsafe_is_kept_to_the_worker() {
+fn unsafe_is_kept_to_the_arena_and_the_worker() {
     check(rules::unsafety);
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Flows;
@@ -31,6 +32,7 @@ const TENDING: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the data directory, an address or the worker program cannot be used.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    raise_open_files();
     let (metrics, health, clock) = (Arc::new(Metrics::default()), Arc::new(Health::default()), clock());
     let data = DataDir::open(&config.data.dir)?;
     let (catalogue, store) = (data.catalogue().await?, data.store().await?);
@@ -56,9 +58,9 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
-    let public = Listener::bind("public", config.public.listen).await;
+    let public = Listener::bind("public", config.public.listen, config.public.server.threads);
     let public = public.with_context(|| format!("cannot listen on server.listen, {}", config.public.listen))?;
-    let admin = Listener::bind("admin", config.admin.listen).await;
+    let admin = Listener::bind("admin", config.admin.listen, config.admin.server.threads);
     let admin = admin.with_context(|| format!("cannot listen on admin.listen, {}", config.admin.listen))?;
     ingest.recover().await?;
     let mut follower = Follower::new(catalogue.clone(), Arc::clone(&shelf), delivery.clone());
@@ -95,14 +97,14 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         async move { scheduler.run().await }
     });
     let following = tokio::spawn(follower.run(stop.clone()));
-    let tending = tokio::spawn(tend(cache, stop.clone()));
+    let tending = tokio::spawn(tend(cache.clone(), stop.clone()));
     let serving = tokio::spawn({
-        let (metrics, stop) = (metrics.server.clone(), stop.clone());
+        let (metrics, stop, arena) = (metrics.server.clone(), stop.clone(), cache.arena());
         let (public_config, admin_config) = (config.public.server, config.admin.server);
         async move {
-            let public = public.serve(delivery, public_config, &metrics, stop.clone());
-            let admin = admin.serve(TowerToHyperService::new(router), admin_config, &metrics, stop.clone());
-            tokio::join!(public, admin)
+            let public = public.serve(delivery, public_config, arena, &metrics, stop.clone());
+            let admin = admin.serve(TowerToHyperService::new(router), admin_config, None, &metrics, stop.clone());
+            tokio::try_join!(public, admin)
         }
     });
     health.enter(Phase::Serving);
@@ -112,7 +114,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     health.enter(Phase::Draining);
     scheduler.stop();
     stop.cancel();
-    let (public, admin) = serving.await?;
+    let (public, admin) = serving.await??;
     making.await?;
     following.await?;
     tending.await?;
@@ -120,6 +122,14 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     data.withdraw();
     tracing::info!(cut = public.cut + admin.cut, "stopped");
     Ok(())
+}
+
+/// Connections and files need descriptors; the usual soft limit of 1024 is for programs that wait with `select`.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%error, limit = limit.current, "the limit of open files could not be raised");
+    }
 }
 
 async fn tend<K, E>(cache: Cache<K, E>, stop: CancellationToken)

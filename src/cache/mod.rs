@@ -15,6 +15,7 @@ use std::sync::Arc;
 use moka::notification::RemovalCause;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::arena::Arena;
 use flight::{Boarding, Flights, Landing};
 pub use metrics::Metrics;
 pub use object::Object;
@@ -22,6 +23,11 @@ pub use room::{FillReservation, FillRoom};
 
 /// What an entry takes besides its body: key, fields, moka's own books.
 const ENTRY_BYTES: usize = 512;
+
+/// Bodies of at least so many bytes are kept in the arena; smaller ones are copied into the socket anyway.
+const ARENA_BYTES_MIN: usize = 32 << 10;
+/// Addresses for every byte of the cache's memory: what is dropped while it is being sent, and gaps.
+const ARENA_ADDRESSES: u64 = 4;
 
 /// Limits of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +82,8 @@ pub struct Cache<K, E> {
 }
 
 struct Shared<K, E> {
+    /// Where large bodies are; without one they are on the heap.
+    arena: Option<Arc<Arena>>,
     objects: moka::future::Cache<K, Arc<Object>>,
     flights: Flights<K, E>,
     /// Held while an object goes in and while one is invalidated, so that a fill begun before never undoes an invalidation.
@@ -109,7 +117,12 @@ where
             })
             .support_invalidation_closures()
             .build();
+        let arena = Arena::new(config.bytes.saturating_mul(ARENA_ADDRESSES));
+        if let Err(error) = &arena {
+            tracing::warn!(%error, "no memory that can be sent from without copying; bodies will be copied");
+        }
         let shared = Shared {
+            arena: arena.ok(),
             objects,
             flights: Flights::default(),
             publish: Mutex::new(()),
@@ -118,6 +131,11 @@ where
             metrics,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Where the large bodies are, for whoever sends them.
+    pub fn arena(&self) -> Option<Arc<Arena>> {
+        self.shared.arena.clone()
     }
 
     /// The object, if it is there.
@@ -211,7 +229,13 @@ where
         if let Some(object) = self.objects.get(key).await {
             return Ok(object);
         }
-        let object = Arc::new(fill(self.room.clone()).await.map_err(FillError::Failed)?);
+        let mut object = fill(self.room.clone()).await.map_err(FillError::Failed)?;
+        if object.bytes.len() >= ARENA_BYTES_MIN
+            && let Some(kept) = self.arena.as_ref().and_then(|arena| arena.keep(&object.bytes))
+        {
+            object.bytes = kept;
+        }
+        let object = Arc::new(object);
         let publish = self.publish.lock().await;
         if self.flights.is_current(key, landing) {
             self.objects.insert(key.clone(), Arc::clone(&object)).await;

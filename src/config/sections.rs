@@ -1,5 +1,6 @@
 //! The keys, section by section: which type each has, its range, and the values that must go together.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::reader::Reader;
@@ -54,13 +55,21 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
     let connections_max = reader.integer("server.connections_max", 1..=1_000_000_u32);
     let header_timeout = reader.duration("server.header_timeout", SECOND..=HOUR);
     let idle_timeout = reader.duration("server.idle_timeout", SECOND..=HOUR);
+    let threads = reader.integer("server.threads", 0..=1024_usize).map(threads);
+    let pin_threads = reader.boolean("server.pin_threads");
     let server = server::Config {
         connections_max: connections_max? as usize,
         header_timeout: header_timeout?,
         idle_timeout: idle_timeout?,
         drain: drain?,
+        threads: server::Threads::Own { count: threads?, pinned: pin_threads? },
     };
     Some(PublicSettings { listen: listen?, public_url: public_url?, server })
+}
+
+/// None asked for is one a core.
+fn threads(asked: usize) -> NonZeroUsize {
+    NonZeroUsize::new(asked).or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// The admin listener has the public one's time limits.
@@ -77,7 +86,7 @@ fn admin(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<AdminSe
     if listen.is_some_and(|listen| listen == public.listen && listen.port() != 0) {
         reader.refuse("admin.listen", "is the same address as server.listen");
     }
-    let server = server::Config { connections_max: connections_max? as usize, ..public.server };
+    let server = server::Config { connections_max: connections_max? as usize, threads: server::Threads::Shared, ..public.server };
     Some(AdminSettings { listen: listen?, token: token?, server })
 }
 

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
 use super::pace::{Overdue, Pace, PacedStream};
+use super::transport::{Lender, Transport};
 use super::{BoxError, Config, ConnectionEnd};
 
 /// Bytes of a request's head that are read before it is refused with 431, and of answers that are gathered before writing.
@@ -22,22 +24,26 @@ const H2_FIELDS_BYTES_MAX: u32 = 16 << 10;
 /// Requests at once on an HTTP/2 connection.
 const H2_STREAMS_MAX: u32 = 128;
 
+/// After the signal to stop, how long a new connection may take to send something.
+const FIRST_BYTE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What all connections of a listener share.
 pub(super) struct Driver {
     builder: Builder<TokioExecutor>,
     config: Config,
+    lender: Option<Lender>,
     stop: CancellationToken,
     cut: CancellationToken,
 }
 
 impl Driver {
     /// After `stop` connections end with the requests they have; after `cut` they end at once.
-    pub(super) fn new(config: Config, stop: CancellationToken, cut: CancellationToken) -> Self {
+    pub(super) fn new(config: Config, lender: Option<Lender>, stop: CancellationToken, cut: CancellationToken) -> Self {
         let mut builder = Builder::new(TokioExecutor::new());
         // Hyper's own limit on heads also runs while a connection idles between requests; `Pace` tells the two apart.
         builder.http1().timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(BUFFER_BYTES_MAX);
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX).max_header_list_size(H2_FIELDS_BYTES_MAX);
-        Self { builder, config, stop, cut }
+        Self { builder, config, lender, stop, cut }
     }
 
     pub(super) async fn drive<S, B>(&self, stream: TcpStream, service: S) -> ConnectionEnd
@@ -54,9 +60,15 @@ impl Driver {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let pace = Arc::new(Pace::new(self.config.header_timeout, self.config.idle_timeout));
-        let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
+        let transport = Transport::new(stream, self.lender.clone());
+        let io = TokioIo::new(PacedStream::new(transport, Arc::clone(&pace)));
         let mut connection = pin!(self.builder.serve_connection(io, Gate::new(service, Arc::clone(&pace))));
         let mut overdue = pin!(pace.overdue());
+        // A connection that is told to end before it has begun ends at once, and a request on its way is lost.
+        let mut stop = pin!(async {
+            self.stop.cancelled().await;
+            pace.begun(FIRST_BYTE_PATIENCE).await;
+        });
         let mut stopping = false;
         loop {
             tokio::select! {
@@ -69,7 +81,7 @@ impl Driver {
                     }
                 },
                 () = self.cut.cancelled() => return ConnectionEnd::Cut,
-                () = self.stop.cancelled(), if !stopping => {
+                () = stop.as_mut(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -41,6 +41,7 @@ impl ConnectionEnd {
 pub struct Metrics {
     open: Family<[(&'static str, &'static str); 1], Gauge>,
     ends: Family<[(&'static str, &'static str); 2], Counter>,
+    lent_bytes: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -49,6 +50,7 @@ impl Metrics {
         let server = registry.sub_registry_with_prefix("server");
         server.register("connections_open", "Open connections", self.open.clone());
         server.register("connections", "Connections by how they ended", self.ends.clone());
+        server.register("lent_bytes", "Bytes of bodies that the kernel sent from the cache without copying", self.lent_bytes.clone());
     }
 
     /// Connections of that listener that ended so.
@@ -56,8 +58,15 @@ impl Metrics {
         self.ends.get_or_create(&[("listener", listener), ("end", end.as_str())]).get()
     }
 
+    /// Bytes of bodies of that listener that the kernel sent without copying.
+    pub fn lent_bytes(&self, listener: &'static str) -> u64 {
+        self.lent_bytes.get_or_create(&[("listener", listener)]).get()
+    }
+
     pub(super) fn of(&self, listener: &'static str) -> ListenerMetrics {
-        ListenerMetrics { metrics: self.clone(), listener, open: Gauge::clone(&self.open.get_or_create(&[("listener", listener)])) }
+        let labels = [("listener", listener)];
+        let (open, lent_bytes) = (self.open.get_or_create(&labels).clone(), self.lent_bytes.get_or_create(&labels).clone());
+        ListenerMetrics { metrics: self.clone(), listener, open, lent_bytes }
     }
 }
 
@@ -67,11 +76,20 @@ pub(super) struct ListenerMetrics {
     metrics: Metrics,
     listener: &'static str,
     open: Gauge,
+    lent_bytes: Counter,
 }
 
 impl ListenerMetrics {
+    pub(super) fn listener(&self) -> &'static str {
+        self.listener
+    }
+
     pub(super) fn ended(&self, end: ConnectionEnd) {
         self.metrics.ends.get_or_create(&[("listener", self.listener), ("end", end.as_str())]).inc();
+    }
+
+    pub(super) fn lent_bytes(&self) -> &Counter {
+        &self.lent_bytes
     }
 
     pub(super) fn open(&self) -> OpenConnection {

@@ -1,37 +1,41 @@
 //! Listeners, connections, limits and drain; knows nothing of video.
 //!
 //! One listener speaks HTTP/1.1 and, to clients that begin with its preface, HTTP/2 in clear text. Every connection is driven
-//! by a task of its own and ends in one of the ways of [`ConnectionEnd`].
+//! by a task of its own and ends in one of the ways of [`ConnectionEnd`]. A listener that has threads of its own keeps each
+//! connection on one of them from its first byte to its last.
 
+mod accept;
 mod connection;
 mod gate;
 mod metrics;
 mod pace;
+mod sockets;
+mod thread;
+mod transport;
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use accept::Acceptor;
 use connection::Driver;
 pub use metrics::{ConnectionEnd, Metrics};
+use transport::Lender;
+
+use crate::arena::Arena;
 
 /// Any error of a service or a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Pause after a failed accept, such as for want of descriptors, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-const REFUSAL: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
 
 /// Limits of one listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +49,36 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long open requests may go on after the signal to stop.
     pub drain: Duration,
+    /// What drives its connections.
+    pub threads: Threads,
+}
+
+/// What drives the connections of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// The runtime that [`Listener::serve`] is called on.
+    Shared,
+    /// Threads of the listener's own: each accepts connections on a socket of its own and drives them to their end, so that
+    /// they share nothing with those of another core.
+    Own {
+        /// How many.
+        count: NonZeroUsize,
+        /// Whether each stays on one core.
+        pinned: bool,
+    },
 }
 
 /// A bound address that is not served yet.
 #[derive(Debug)]
 pub struct Listener {
     name: &'static str,
-    listener: TcpListener,
+    /// One, or one for each thread; the kernel shares connections out among them.
+    sockets: Vec<std::net::TcpListener>,
     address: SocketAddr,
 }
 
 /// How a listener ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
     /// Connections that were open when the signal came.
     pub open: usize,
@@ -65,14 +87,20 @@ pub struct Drained {
 }
 
 impl Listener {
-    /// Binds `address`; port 0 takes a free one. `name` is what metrics and logs call it.
+    /// Binds `address`, for as many threads; port 0 takes a free one. `name` is what metrics and logs call it.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub async fn bind(name: &'static str, address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { name, listener, address })
+    pub fn bind(name: &'static str, address: SocketAddr, threads: Threads) -> io::Result<Self> {
+        let count = match threads {
+            Threads::Shared => 1,
+            Threads::Own { count, .. } => count.get(),
+        };
+        let first = if count > 1 { sockets::bind_first(address)? } else { sockets::bind(address)? };
+        let address = first.local_addr()?;
+        let further = (1..count).map(|_| sockets::share(address));
+        let sockets = std::iter::once(Ok(first)).chain(further).collect::<io::Result<_>>()?;
+        Ok(Self { name, sockets, address })
     }
 
     /// The address that was bound, with its real port.
@@ -81,8 +109,18 @@ impl Listener {
     }
 
     /// Serves until `stop`, then takes no more connections and lets the open ones end for as long as `config.drain`. Dropping
-    /// the future cuts every connection off.
-    pub async fn serve<S, B>(self, service: S, config: Config, metrics: &Metrics, stop: CancellationToken) -> Drained
+    /// the future cuts every connection off. Bodies that are kept in `arena` are sent from there by the kernel.
+    ///
+    /// # Errors
+    /// When the sockets or threads cannot be used.
+    pub async fn serve<S, B>(
+        self,
+        service: S,
+        config: Config,
+        arena: Option<Arc<Arena>>,
+        metrics: &Metrics,
+        stop: CancellationToken,
+    ) -> io::Result<Drained>
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
@@ -91,57 +129,37 @@ impl Listener {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let connections = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
-        let tracker = TaskTracker::new();
         let cut = CancellationToken::new();
         let _cut_when_dropped = cut.clone().drop_guard();
         let metrics = metrics.of(self.name);
-        let driver = Arc::new(Driver::new(config, stop.clone(), cut.clone()));
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(listener = self.name, %error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-                metrics.ended(ConnectionEnd::Refused);
-                refuse(stream);
-                continue;
-            };
-            let (driver, service, open) = (Arc::clone(&driver), service.clone(), metrics.open());
-            tracker.spawn(async move {
-                let end = driver.drive(stream, service).await;
-                open.end(end);
-                drop(permit);
-            });
-        }
-        drop(self.listener);
-        tracker.close();
-        let open = tracker.len();
-        if tokio::time::timeout(config.drain, tracker.wait()).await.is_ok() {
-            return Drained { open, cut: 0 };
-        }
-        let left = tracker.len();
-        cut.cancel();
-        tracker.wait().await;
-        Drained { open, cut: left }
+        let lender = arena.map(|arena| Lender { arena, lent_bytes: metrics.lent_bytes().clone() });
+        let acceptor = Arc::new(Acceptor {
+            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            driver: Driver::new(config, lender, stop.clone(), cut.clone()),
+            metrics,
+            drain: config.drain,
+            stop,
+            cut,
+        });
+        let accept = |socket: std::net::TcpListener| {
+            let (acceptor, service) = (Arc::clone(&acceptor), service.clone());
+            async move { Ok(acceptor.accept(TcpListener::from_std(socket)?, service).await) }
+        };
+        let drained = match config.threads {
+            Threads::Shared => join_all(self.sockets.into_iter().map(accept)).await,
+            Threads::Own { pinned, .. } => {
+                let running = self.sockets.into_iter().enumerate();
+                let running = running.map(|(index, socket)| thread::run(self.name, index, pinned, accept(socket)));
+                join_all(running.collect::<io::Result<Vec<_>>>()?).await
+            }
+        };
+        drained.into_iter().sum()
     }
 }
 
-/// Tells a client that there is no room for it, if its socket takes the answer at once.
-fn refuse(stream: TcpStream) {
-    if let Ok(mut stream) = stream.into_std() {
-        // The socket is new and does not block: either it takes these bytes or the client finds it closed.
-        let _ = stream.write(REFUSAL);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
+impl std::iter::Sum for Drained {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self { open: sum.open + one.open, cut: sum.cut + one.cut })
     }
 }
 

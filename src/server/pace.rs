@@ -38,6 +38,7 @@ pub(super) struct Pace {
     head_ms: AtomicU64,
     handling: AtomicUsize,
     h2: AtomicBool,
+    begun: AtomicBool,
 }
 
 impl Pace {
@@ -50,6 +51,7 @@ impl Pace {
             head_ms: AtomicU64::new(NO_HEAD),
             handling: AtomicUsize::new(0),
             h2: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
         }
     }
 
@@ -58,6 +60,12 @@ impl Pace {
         self.head_ms.store(NO_HEAD, Ordering::Relaxed);
         self.handling.fetch_add(1, Ordering::Relaxed);
         Handling(Arc::clone(self))
+    }
+
+    /// Ends once the client has sent anything, or after `patience`. It must be polled whenever the connection was.
+    pub(super) async fn begun(&self, patience: Duration) {
+        let mut patience = std::pin::pin!(tokio::time::sleep(patience));
+        poll_fn(|context| if self.begun.load(Ordering::Relaxed) { Poll::Ready(()) } else { patience.as_mut().poll(context) }).await;
     }
 
     /// Ends when the connection is to be given up. It must be polled whenever the connection was.
@@ -99,6 +107,7 @@ impl Pace {
     fn has_read(&self, bytes: &[u8]) {
         let now_ms = self.now_ms();
         self.moved_ms.store(now_ms, Ordering::Relaxed);
+        self.begun.store(true, Ordering::Relaxed);
         if bytes.starts_with(H2_PREFACE) {
             self.h2.store(true, Ordering::Relaxed);
         }

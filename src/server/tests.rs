@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -16,6 +17,7 @@ const CONFIG: Config = Config {
     header_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(60),
     drain: Duration::from_secs(30),
+    threads: Threads::Shared,
 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -30,7 +32,7 @@ struct Running {
 }
 
 async fn run(config: Config) -> Running {
-    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), config.threads).expect("a port");
     let (address, metrics, stop) = (listener.address(), Metrics::default(), CancellationToken::new());
     assert_ne!(address.port(), 0);
     let (came, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -47,7 +49,7 @@ async fn run(config: Config) -> Running {
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
                 }
             });
-            listener.serve(service, config, &metrics, stop).await
+            listener.serve(service, config, None, &metrics, stop).await.expect("sockets and threads")
         }
     });
     Running { address, metrics, stop, came, go, ended }
@@ -115,19 +117,19 @@ async fn a_wrong_host_is_refused_and_the_connection_closed() {
 
 #[tokio::test]
 async fn an_axum_router_fits() {
-    let listener = Listener::bind("admin", "127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let listener = Listener::bind("admin", "127.0.0.1:0".parse().expect("an address"), CONFIG.threads).expect("a port");
     let (address, stop) = (listener.address(), CancellationToken::new());
     let router: axum::Router = axum::Router::new().route("/", axum::routing::get(async || "axum"));
     let service = hyper_util::service::TowerToHyperService::new(router);
     let ended = tokio::spawn({
         let stop = stop.clone();
-        async move { listener.serve(service, CONFIG, &Metrics::default(), stop).await }
+        async move { listener.serve(service, CONFIG, None, &Metrics::default(), stop).await }
     });
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.expect("sent");
     assert!(rest(&mut stream).await.ends_with("axum"));
     stop.cancel();
-    assert_eq!(ended.await.expect("no panic").cut, 0);
+    assert_eq!(ended.await.expect("no panic").expect("sockets").cut, 0);
 }
 
 #[tokio::test]
@@ -184,4 +186,75 @@ async fn what_does_not_end_in_time_is_cut() {
     assert_eq!(server.ended.await.expect("no panic"), Drained { open: 1, cut: 1 });
     assert_eq!(rest(&mut slow).await, "");
     assert_eq!(server.metrics.ends("test", ConnectionEnd::Cut), 1);
+}
+
+#[tokio::test]
+async fn threads_of_its_own_share_the_connections_and_drain() {
+    let threads = Threads::Own { count: NonZeroUsize::new(3).expect("not zero"), pinned: true };
+    let server = run(Config { threads, connections_max: 20, ..CONFIG }).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut stream = server.connect().await;
+        stream.write_all(GET).await.expect("sent");
+        answer(&mut stream).await;
+        streams.push(stream);
+    }
+    assert!(rest(&mut server.connect().await).await.starts_with("HTTP/1.1 503"), "the limit is that of all threads");
+    let taken = Listener::bind("other", server.address, threads).expect_err("the address is taken");
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+    streams[0].write_all(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n").await.expect("sent");
+    server.came.notified().await;
+    server.stop.cancel();
+    server.go.notify_one();
+    assert!(rest(&mut streams[0]).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(server.ended.await.expect("no panic").cut, 0);
+}
+
+#[tokio::test]
+async fn connections_that_wait_when_the_signal_comes_are_answered() {
+    let server = run(CONFIG).await;
+    // The runtime of this test is the listener's: it accepts nothing before this yields.
+    let mut streams: Vec<_> = (0..50).map(|_| std::net::TcpStream::connect(server.address).expect("a connection")).collect();
+    for stream in &mut streams {
+        std::io::Write::write_all(stream, GET).expect("sent");
+    }
+    server.stop.cancel();
+    for stream in streams {
+        stream.set_nonblocking(true).expect("a socket");
+        assert!(rest(&mut TcpStream::from_std(stream).expect("a socket")).await.starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(server.ended.await.expect("no panic").cut, 0);
+}
+
+/// A body that is longer than what sockets hold, kept in an arena and beside it, to readers that begin late.
+#[tokio::test]
+async fn what_is_kept_in_the_arena_is_lent_and_arrives_whole() {
+    const LENGTH: usize = 20 << 20;
+    let arena = Arena::new(LENGTH as u64).expect("an arena");
+    let plain: Vec<u8> = (0..LENGTH).map(|index| (index / 251) as u8).collect();
+    let bodies = [arena.keep(&plain).expect("room"), Bytes::from(plain.clone())];
+    let listener = Listener::bind("lend", "127.0.0.1:0".parse().expect("an address"), Threads::Shared).expect("a port");
+    let (address, metrics, stop) = (listener.address(), Metrics::default(), CancellationToken::new());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut words = request.uri().path().split('/').skip(1).map(|word| word.parse::<usize>().expect("a number"));
+        let mut next = || words.next().expect("which body, from, to");
+        let body = bodies[next()].slice(next()..next());
+        async move { Ok::<_, Infallible>(Response::new(Full::new(body))) }
+    });
+    let ended = tokio::spawn({
+        let (metrics, stop) = (metrics.clone(), stop.clone());
+        async move { listener.serve(service, CONFIG, Some(arena), &metrics, stop).await }
+    });
+    for (which, from, to) in [(0, 0, LENGTH), (1, 0, LENGTH), (0, 1, LENGTH - 1), (0, 12_345_678, 12_345_679), (0, 5000, 70_000)] {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = format!("GET /{which}/{from}/{to} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an end");
+        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head") + 4;
+        assert!(answer[head..] == plain[from..to], "{which} {from} {to}");
+    }
+    assert_eq!(metrics.lent_bytes("lend"), (LENGTH + LENGTH - 2 + 65_000) as u64);
+    stop.cancel();
+    assert_eq!(ended.await.expect("no panic").expect("sockets").cut, 0);
 }

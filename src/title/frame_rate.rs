@@ -148,7 +148,8 @@ impl FrameRate {
     fn at_least_grid(self, limit: u32) -> Self {
         let of_den = |frames: u32| u64::from(frames) * u64::from(self.den);
         let mut multiple: u32 = 1;
-        while u64::from(self.num) * u64::from(multiple) < of_den(GRID_MIN) && u64::from(self.num) * u64::from(multiple + 1) <= of_den(limit) {
+        while u64::from(self.num) * u64::from(multiple) < of_den(GRID_MIN) && u64::from(self.num) * u64::from(multiple + 1) <= of_den(limit)
+        {
             multiple += 1;
         }
         Self::new(self.num.saturating_mul(multiple), self.den).unwrap_or(self)
@@ -434,7 +435,9 @@ mod tests {
 
     #[test]
     fn a_slow_grid_keeps_to_the_limit_too() {
-        for (interval_ms, limit, expect) in [(40, 2, (25, 13)), (333, 5, (3003, 1000)), (1000, 5, (5, 1)), (1000, 2, (2, 1)), (5000, 1, (1, 1))] {
+        for (interval_ms, limit, expect) in
+            [(40, 2, (25, 13)), (333, 5, (3003, 1000)), (1000, 5, (5, 1)), (1000, 2, (2, 1)), (5000, 1, (1, 1))]
+        {
             let chosen = choose(&video_facts(1000, interval_ms, 60, None), limit);
             assert_eq!(chosen.fraction(), expect, "{interval_ms} ms, at most {limit}");
         }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::bits::{BadBits, Bits};
 use super::nal::{self, LENGTH_BYTES};
-use super::sps::{self, PictureOrder, SpsFacts};
+use super::sps::{self, PictureFacts, PictureOrder, SpsFacts};
 use crate::title::{AvcFacts, CopyDoubt};
 
 /// How NAL units lie in the packets of a source.
@@ -117,9 +117,9 @@ impl AvcReader {
     /// Fills in what the sequence parameter set says about the pictures.
     pub fn describe(&self, facts: &mut AvcFacts) {
         if let Some((_, sps)) = &self.sps {
-            (facts.width, facts.height) = (sps.width, sps.height);
-            (facts.sample_aspect, facts.full_range) = (sps.sample_aspect, sps.full_range);
-            facts.colour = sps.colour.map(|colour| [colour.primaries, colour.transfer, colour.matrix]);
+            (facts.width, facts.height) = (sps.picture.width, sps.picture.height);
+            (facts.sample_aspect, facts.full_range) = (sps.picture.sample_aspect, sps.full_range);
+            facts.colour = sps.picture.colour.map(|colour| [colour.primaries, colour.transfer, colour.matrix]);
         }
     }
 
@@ -322,7 +322,8 @@ fn check_format(sps: &SpsFacts) -> Result<(), CopyDoubt> {
         MAIN | HIGH => true,
         _ => false,
     };
-    let samples = (sps.chroma_format_idc, sps.bit_depth_luma, sps.bit_depth_chroma) == (1, 8, 8);
+    let PictureFacts { chroma_format_idc, bit_depth_luma, bit_depth_chroma, .. } = sps.picture;
+    let samples = (chroma_format_idc, bit_depth_luma, bit_depth_chroma) == (1, 8, 8);
     let order = sps.order != PictureOrder::Cycle;
     if profile && samples && order && sps.frames_only && sps.level_idc <= LEVEL_MAX { Ok(()) } else { Err(CopyDoubt::Format) }
 }

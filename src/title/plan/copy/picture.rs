@@ -3,7 +3,7 @@
 use super::CopyRefusal;
 use crate::title::colour::{BT709, UNSPECIFIED};
 use crate::title::plan::picture::{display_size, encoded};
-use crate::title::plan::{Plan, PlanPolicy, VideoMethod, VideoRange, VideoTrack};
+use crate::title::plan::{Plan, PlanPolicy, SAMPLE_ROW_BYTES, SEGMENT_BOXES_BYTES, VideoMethod, VideoRange, VideoTrack};
 use crate::title::{
     AvcFacts, COPY_CUT_SPACING_MAX_MS, ColourFacts, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, Seam, SourceFacts, TimeBase,
     Timeline, VideoFacts, own_size,
@@ -15,9 +15,6 @@ const RATE_MAX: u32 = 60;
 const HELD_MAX_MS: u32 = 2000;
 /// Slots between the first and the last picture that may lack a picture of their own.
 const HOLES_MAX_PERCENT: u64 = 5;
-/// Bytes of `styp`, `moof` and `mdat` beside the rows of the sample table, and of such a row at most.
-const SEGMENT_OVERHEAD_BYTES: u64 = 260;
-const SAMPLE_OVERHEAD_BYTES: u64 = 16;
 /// A source of next to no bits leaves the other renditions a quarter of their own limits.
 const LIMIT_DIVISOR_MAX: u32 = 4;
 
@@ -161,7 +158,7 @@ fn rates(timeline: &Timeline, cuts: &[u64], avc: &AvcFacts, track: &VideoTrack) 
         if Ratio::from_integer(i128::from(bytes) * 8) > allowed {
             return Err(CopyRefusal::BitRate);
         }
-        let bits = 8 * (bytes + SEGMENT_OVERHEAD_BYTES + SAMPLE_OVERHEAD_BYTES * pictures);
+        let bits = 8 * (bytes + SEGMENT_BOXES_BYTES + SAMPLE_ROW_BYTES * pictures);
         peak = peak.max(Ratio::from_integer(i128::from(bits)) / duration);
         bits_total += bits;
     }

@@ -18,6 +18,7 @@ mod deinterlace;
 mod downmix;
 mod edit_start;
 mod engine;
+mod filters;
 mod glance;
 mod jpeg;
 mod judge;

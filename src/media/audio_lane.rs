@@ -150,13 +150,7 @@ impl AudioLane {
                 retune.finish(|sounds, at| gathered.place(sounds, at, audible));
                 return true;
             }
-            packet = loop {
-                match self.source.read() {
-                    Some(packet) if packet.stream() == self.audio.stream as usize => break Some(packet),
-                    Some(_) => {}
-                    None => break None,
-                }
-            };
+            packet = self.source.read_of(self.audio.stream);
         }
     }
 

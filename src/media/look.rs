@@ -106,13 +106,7 @@ fn look_at(source: &mut Source, video: &VideoFacts, key: KeyFrame, seen: &mut Sc
         if compared >= PICTURES || packet.is_none() {
             return;
         }
-        packet = loop {
-            match source.read() {
-                Some(packet) if packet.stream() == video.stream as usize => break Some(packet),
-                Some(_) => {}
-                None => break None,
-            }
-        };
+        packet = source.read_of(video.stream);
     }
 }
 

@@ -9,6 +9,7 @@ mod audio_header;
 mod audio_lane;
 mod avc_copy;
 mod avc_survey;
+mod black;
 mod clock;
 mod comb;
 mod cover;

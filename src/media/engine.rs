@@ -144,7 +144,7 @@ impl Engine {
 
     fn make_video(&mut self, number: SegmentNumber, wanted: &[usize]) -> Result<(), Problem> {
         let frames = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
-        let mut fresh = self.video_lane()?.start(frames.start);
+        let mut fresh = self.video_lane()?.start(frames.start).map_err(failed)?;
         let (encoders, concealed) = loop {
             let made = self.encode_video(frames.clone(), wanted)?;
             // In a damaged source, what a decoder makes of it depends on where it began. The key frame before the segment
@@ -153,7 +153,7 @@ impl Engine {
             if fresh || !lane.is_damaged() {
                 break made;
             }
-            lane.restart(frames.start);
+            lane.restart(frames.start).map_err(failed)?;
             fresh = true;
         };
         let dropped = self.video_lane()?.dropped();

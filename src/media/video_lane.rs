@@ -126,39 +126,42 @@ impl VideoLane {
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
     /// when it runs on.
-    pub fn start(&mut self, slot: u64) -> bool {
+    ///
+    /// # Errors
+    /// When the decoder cannot be opened again.
+    pub fn start(&mut self, slot: u64) -> Result<bool, ffmpeg::Error> {
         if self.state.at == Some(slot) && !self.state.damaged && self.may_run_on {
             self.state.dropped = 0;
             if let Some(held) = &mut self.state.held {
                 held.shown = false;
             }
-            return false;
+            return Ok(false);
         }
-        self.restart(slot);
-        true
+        self.restart(slot)?;
+        Ok(true)
     }
 
     /// Starts anew at the key frame before `slot`, or at one still earlier when nothing comes out in time for `slot`: some
     /// key frames are only where pictures begin to heal.
-    pub fn restart(&mut self, slot: u64) {
+    ///
+    /// # Errors
+    /// When the decoder cannot be opened again.
+    pub fn restart(&mut self, slot: u64) -> Result<(), ffmpeg::Error> {
         let nearest = self.key_frame_before(slot);
         let mut back = 0;
         loop {
             let index = nearest.saturating_sub(back);
-            self.begin_at(index, slot);
+            self.begin_at(index, slot)?;
             if index == 0 || self.state.ahead.as_ref().is_some_and(|first| first.slot <= i128::from(slot)) {
-                return;
+                return Ok(());
             }
             back = (back * 2).max(1);
         }
     }
 
-    fn begin_at(&mut self, index: usize, slot: u64) {
+    fn begin_at(&mut self, index: usize, slot: u64) -> Result<(), ffmpeg::Error> {
         // A decoder of its own for each start: one that met damage keeps traces of it, even when it is flushed.
-        match Decoder::open(&self.source, self.video.stream) {
-            Some(decoder) => self.decoder = decoder,
-            None => self.decoder.flush(),
-        }
+        self.decoder = Decoder::open(&self.source, self.video.stream).ok_or(ffmpeg::Error::DecoderNotFound)?;
         let first = self.video.key_frames.get(index).copied();
         let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
         let deinterlacer = self.deinterlace.map(|way| Deinterlacer::new(way, self.video.interval_median, index > 0));
@@ -168,6 +171,7 @@ impl VideoLane {
             None => self.state.ended = true,
         }
         self.state.ahead = self.decode();
+        Ok(())
     }
 
     /// Whether the source turned out to be damaged in this run.

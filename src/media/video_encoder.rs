@@ -1,7 +1,6 @@
 //! H.264 by x264 and HEVC by x265, opened so that equal pictures always give equal bytes and every segment carries the same
 //! headers.
 
-use bytes::Bytes;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::codec::encoder::video::Encoder;
 use ffmpeg_next::ffi;
@@ -101,17 +100,20 @@ impl VideoEncoder {
         let mut packet = ffmpeg::Packet::empty();
         while self.encoder.receive_packet(&mut packet).is_ok() {
             let (Some(pts), Some(data)) = (packet.pts(), packet.data()) else { return Err(failed("a packet without time")) };
-            let (to_sample, is_idr): (fn(&[u8]) -> Bytes, fn(&[u8]) -> bool) = match self.codec {
-                VideoCodec::Avc => (nal::to_sample, nal::is_idr),
-                VideoCodec::Hevc => (hevc::to_sample, hevc::is_idr),
+            let data = match self.codec {
+                VideoCodec::Avc => nal::to_sample(data),
+                VideoCodec::Hevc => hevc::to_sample(data),
             };
-            let data = to_sample(data);
+            let sync = match self.codec {
+                VideoCodec::Avc => nal::is_idr(&data),
+                VideoCodec::Hevc => hevc::is_idr(&data),
+            };
             // Decoding times count from the cut, one a frame; what is shown earlier than that gets a negative offset.
             let shown = pts - self.samples.len() as i64;
             self.samples.push(Sample {
                 duration_ticks: self.frame_ticks as u32,
                 composition_offset_ticks: i32::try_from(shown).map_err(failed)? * self.frame_ticks,
-                sync: is_idr(&data),
+                sync,
                 data,
             });
         }

@@ -6,6 +6,7 @@
 #   ONCE=1             `make demo` checks playback over HTTP and ends
 #   SOURCE, ROUNDS     which film `make bench` takes (the shipped sample), how often each side goes (3)
 #   MEDIA, CHECK, OUT  the folder that `make corpus` uploads, what checks each title there, where its table goes (benches/corpus.md)
+#   ONLY               which files of it, by a part of their names; all when empty
 #   TESTS              which tests `make test` runs, by a part of their names; all when empty
 
 SHELL := /bin/bash

@@ -27,6 +27,8 @@ from origin import ROOT, Failed, Origin
 
 END_S = 900
 REFUSAL_S = 10
+# A failed title is told before its objects are removed.
+REMOVAL_S = 5
 
 
 def upload(origin, path):
@@ -51,9 +53,17 @@ def ended(origin, title):
 
 
 def left_behind(data, title):
-    """Objects that a title still has on disk, its source not counted."""
-    folder = data / "titles" / str(title["id"])
-    return [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+    """Files that a title still has on disk when there was time to remove them."""
+    store = data / "store"
+    if not store.is_dir():
+        raise Failed(f"{store} is where titles are kept, and it is not there")
+    folder = store / "titles" / str(title["id"])
+    end = time.monotonic() + REMOVAL_S
+    while True:
+        left = [path for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+        if not left or time.monotonic() > end:
+            return left
+        time.sleep(0.05)
 
 
 def judge(row, title, seconds, data, check):

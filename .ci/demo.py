@@ -13,11 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from origin import Failed, Origin
+from origin import ROOT, Failed, Origin
 from playback import Fault, verify
 from watch import NoPage, WatchPage
 
-ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "media/samples/bunny.mp4"
 # The film's licence asks for it: see media/samples/README.md.
 CREDIT = "Big Buck Bunny © 2008 Blender Foundation, www.bigbuckbunny.org, licensed under CC BY 3.0; cut."

@@ -116,6 +116,21 @@ fn nothing_is_left_to_do() {
     check(rules::promises);
 }
 
+/// Whoever looks for a file finds it on the map.
+#[test]
+fn the_map_names_every_module() {
+    let map = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).expect("the map");
+    let module = |source: Source| {
+        let file = ["src/media/", "src/text/"].iter().find_map(|folder| source.path.strip_prefix(folder))?;
+        let name = file.strip_suffix(".rs").filter(|name| !["mod", "testing"].contains(name))?;
+        Some(name.to_owned())
+    };
+    let modules: Vec<String> = sources().into_iter().filter_map(module).collect();
+    assert!(modules.len() > 40, "{modules:?}");
+    let missing: Vec<&String> = modules.iter().filter(|name| !map.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "not in ARCHITECTURE.md: {missing:?}");
+}
+
 #[test]
 fn the_server_links_no_ffmpeg() {
     let linked = linked_libraries(env!("CARGO_BIN_EXE_headwater"));

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
 use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
-use crate::playlist::{self, Rates, TrackFacts};
+use crate::playlist::{self, TrackFacts};
 use crate::schedule::{self, Scheduler};
 use crate::store::{self, Key, Store};
 use crate::text;
@@ -234,10 +234,7 @@ pub fn facts(record: &PlanRecord) -> BTreeMap<TrackId, TrackFacts> {
             codec: track.codec.clone(),
             peak_bps: track.rates.map(|rates| rates.peak_bps),
             average_bps: track.rates.map(|rates| rates.average_bps),
-            key_frames: track
-                .rates
-                .and_then(|rates| rates.key_frames)
-                .map(|rates| Rates { peak_bps: rates.peak_bps, average_bps: rates.average_bps }),
+            key_frames: track.rates.and_then(|rates| rates.key_frames),
         };
         (track.track, facts)
     });

@@ -30,8 +30,7 @@ use tokio::sync::watch;
 pub use contradiction::Contradiction;
 pub use error::{Error, Result};
 pub use record::{
-    Change, Cursor, InvalidCursor, KeyFrameRates, Page, PlanRecord, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates,
-    TrackRecord,
+    Change, Cursor, InvalidCursor, Page, PlanRecord, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates, TrackRecord,
 };
 
 /// Connections that read; each is a thread.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::playlist::Rates;
 use crate::title::{
     CodecHeader, ContentHash, Generation, KeyFrameSpan, Loudness, Plan, Problem, Remark, SegmentNumber, SourceFacts, Still, TitleId,
     TitleState, TrackId,
@@ -79,16 +80,7 @@ pub struct TrackRates {
     /// Rate over the whole track in bits a second.
     pub average_bps: u64,
     /// Those of its key frames alone; absent for sound, and where a segment's key frame is not known.
-    pub key_frames: Option<KeyFrameRates>,
-}
-
-/// Measured bit rates of a track's I-frame playlist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyFrameRates {
-    /// Highest rate in bits a second.
-    pub peak_bps: u64,
-    /// Rate over the whole track in bits a second.
-    pub average_bps: u64,
+    pub key_frames: Option<Rates>,
 }
 
 /// A generation of a title: what was found, what was planned, and the tracks.

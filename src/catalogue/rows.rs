@@ -5,7 +5,8 @@ use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Error, KeyFrameRates, Result, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates, TrackRecord};
+use super::{Error, Result, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates, TrackRecord};
+use crate::playlist::Rates;
 use crate::title::{ContentHash, Generation, KeyFrameSpan, SegmentNumber, Still, TitleId, TitleState, TrackId};
 
 pub(super) fn title(row: &SqliteRow) -> Result<TitleRecord> {
@@ -36,16 +37,10 @@ pub(super) fn title(row: &SqliteRow) -> Result<TitleRecord> {
 }
 
 pub(super) fn track(row: &SqliteRow) -> Result<TrackRecord> {
-    let peak: Option<i64> = row.try_get("peak_bps")?;
-    let average: Option<i64> = row.try_get("average_bps")?;
-    let rates = match (peak, average) {
-        (Some(peak), Some(average)) => {
-            let key_frames = pair(row, "key_frames_peak_bps", "key_frames_average_bps")?;
-            let key_frames = key_frames.map(|(peak_bps, average_bps)| KeyFrameRates { peak_bps, average_bps });
-            Some(TrackRates { peak_bps: unsigned(peak)?, average_bps: unsigned(average)?, key_frames })
-        }
-        _ => None,
-    };
+    let key_frames = pair(row, "key_frames_peak_bps", "key_frames_average_bps")?;
+    let key_frames = key_frames.map(|(peak_bps, average_bps)| Rates { peak_bps, average_bps });
+    let rates = pair(row, "peak_bps", "average_bps")?;
+    let rates = rates.map(|(peak_bps, average_bps)| TrackRates { peak_bps, average_bps, key_frames });
     Ok(TrackRecord {
         track: track_id(row.try_get("track")?)?,
         header: from_json("a codec header", row.try_get("header")?)?,

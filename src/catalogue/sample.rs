@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{KeyFrameRates, SegmentRecord, StillRecord, TrackRates, TrackRecord};
+use super::{SegmentRecord, StillRecord, TrackRates, TrackRecord};
+use crate::playlist::Rates;
 use crate::title::{
     AudioAnchor, CodecHeader, ContentHash, KeyFrameSpan, Loudness, Plan, Ratio, SegmentNumber, SourceFacts, Still, StreamFacts, TitleId,
     TrackId, TrackKind, sample,
@@ -94,7 +95,7 @@ pub(crate) fn segments() -> Vec<SegmentRecord> {
 
 /// Rates of every track.
 pub(crate) fn rates() -> Vec<(TrackId, TrackRates)> {
-    let key_frames = KeyFrameRates { peak_bps: 200_000, average_bps: 150_000 };
+    let key_frames = Rates { peak_bps: 200_000, average_bps: 150_000 };
     let rates = |track: TrackId| TrackRates {
         peak_bps: 2_000_000,
         average_bps: 1_500_000,

@@ -1,6 +1,7 @@
 //! The stills of a title: recorded all together, once they are durable in the store.
 
-use super::rows::{self, signed, to_json};
+use super::rows::{self, signed};
+use super::write::add_remarks;
 use super::{Catalogue, Error, Result, StillRecord, TitleRecord};
 use crate::title::{Generation, Remark, Still, TitleId, TitleState};
 
@@ -40,14 +41,13 @@ impl Catalogue {
                 .await?;
         }
         let has = |wanted: Still| stills.iter().any(|still| still.still == wanted);
-        let all: Vec<Remark> = title.remarks.iter().chain(remarks).cloned().collect();
-        sqlx::query("UPDATE titles SET has_poster = ?, has_storyboard = ?, remarks = ? WHERE id = ?")
+        sqlx::query("UPDATE titles SET has_poster = ?, has_storyboard = ? WHERE id = ?")
             .bind(has(Still::Poster))
             .bind(has(Still::Storyboard))
-            .bind(to_json("remarks", &all)?)
             .bind(id.to_string())
             .execute(&mut *turn.transaction)
             .await?;
+        add_remarks(&mut turn.transaction, &title, remarks).await?;
         turn.touch(id).await?;
         turn.commit(id).await
     }

@@ -162,12 +162,7 @@ impl Catalogue {
         if rows != signed(title.segments_total)? {
             return Err(Error::conflict(format!("title {id} has {rows} of its {} segments", title.segments_total)));
         }
-        let all: Vec<Remark> = title.remarks.iter().chain(remarks).cloned().collect();
-        sqlx::query("UPDATE titles SET remarks = ? WHERE id = ?")
-            .bind(to_json("remarks", &all)?)
-            .bind(id.to_string())
-            .execute(&mut *turn.transaction)
-            .await?;
+        add_remarks(&mut turn.transaction, &title, remarks).await?;
         set_rates(&mut turn.transaction, id, generation, rates).await?;
         sqlx::query("UPDATE plans SET finished_at_ms = ? WHERE title = ? AND generation = ?")
             .bind(now_ms)
@@ -205,12 +200,8 @@ impl Catalogue {
         if changed.rows_affected() == 0 {
             return Err(Error::NotFound("plan"));
         }
-        let all: Vec<Remark> = title.remarks.iter().chain(remarks).cloned().collect();
-        sqlx::query("UPDATE titles SET has_loudness = 1, remarks = ? WHERE id = ?")
-            .bind(to_json("remarks", &all)?)
-            .bind(id.to_string())
-            .execute(&mut *turn.transaction)
-            .await?;
+        sqlx::query("UPDATE titles SET has_loudness = 1 WHERE id = ?").bind(id.to_string()).execute(&mut *turn.transaction).await?;
+        add_remarks(&mut turn.transaction, &title, remarks).await?;
         turn.touch(id).await?;
         turn.commit(id).await
     }
@@ -429,6 +420,17 @@ async fn insert_segment(connection: &mut SqliteConnection, title: &TitleRecord, 
         return Err(Error::conflict(format!("the plan of title {} has no segment {number} of track {track}", title.id)));
     }
     Ok(true)
+}
+
+/// Adds remarks to those that the title has.
+pub(super) async fn add_remarks(connection: &mut SqliteConnection, title: &TitleRecord, remarks: &[Remark]) -> Result<()> {
+    let all: Vec<&Remark> = title.remarks.iter().chain(remarks).collect();
+    sqlx::query("UPDATE titles SET remarks = ? WHERE id = ?")
+        .bind(to_json("remarks", &all)?)
+        .bind(title.id.to_string())
+        .execute(&mut *connection)
+        .await?;
+    Ok(())
 }
 
 async fn set_rates(connection: &mut SqliteConnection, id: TitleId, generation: Generation, rates: &[(TrackId, TrackRates)]) -> Result<()> {

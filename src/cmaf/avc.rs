@@ -8,19 +8,11 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::avc_packing::Packing;
 use super::bits::{BadBits, Bits};
 use super::nal::{self, LENGTH_BYTES};
-use super::sps::{self, PictureOrder, SpsFacts};
+use super::sps::{self, PictureFacts, PictureOrder, SpsFacts};
 use crate::title::{AvcFacts, CopyDoubt};
-
-/// How NAL units lie in the packets of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    /// Behind start codes (H.264 annex B).
-    ByteStream,
-    /// Behind lengths of so many bytes (ISO 14496-15 5.3.3.1).
-    Lengths(usize),
-}
 
 /// Follows the access units of a stream in decoding order.
 pub struct AvcReader {
@@ -84,13 +76,7 @@ impl AvcReader {
     /// # Errors
     /// The doubt when that is malformed or not to be copied.
     pub fn new(extradata: &[u8]) -> Result<Self, CopyDoubt> {
-        let (packing, sets) = match extradata {
-            [1, ..] => {
-                let (length_bytes, sets) = configuration(extradata).ok_or(CopyDoubt::ParameterSets)?;
-                (Packing::Lengths(length_bytes), sets)
-            }
-            _ => (Packing::ByteStream, nal::units(extradata).collect()),
-        };
+        let (packing, sets) = Packing::read(extradata).ok_or(CopyDoubt::ParameterSets)?;
         let mut reader = Self { packing, sps: None, pps: BTreeMap::new(), learns: true, last: Last::default() };
         sets.into_iter().try_for_each(|set| reader.take_set(set))?;
         Ok(reader)
@@ -117,9 +103,9 @@ impl AvcReader {
     /// Fills in what the sequence parameter set says about the pictures.
     pub fn describe(&self, facts: &mut AvcFacts) {
         if let Some((_, sps)) = &self.sps {
-            (facts.width, facts.height) = (sps.width, sps.height);
-            (facts.sample_aspect, facts.full_range) = (sps.sample_aspect, sps.full_range);
-            facts.colour = sps.colour.map(|colour| [colour.primaries, colour.transfer, colour.matrix]);
+            (facts.width, facts.height) = (sps.picture.width, sps.picture.height);
+            (facts.sample_aspect, facts.full_range) = (sps.picture.sample_aspect, sps.full_range);
+            facts.colour = sps.picture.colour.map(|colour| [colour.primaries, colour.transfer, colour.matrix]);
         }
     }
 
@@ -143,7 +129,7 @@ impl AvcReader {
     pub fn take(&mut self, packet: &[u8]) -> Result<AccessUnit, CopyDoubt> {
         let mut picture: Option<Slice> = None;
         let mut sample_bytes = 0;
-        for unit in self.units(packet)? {
+        for unit in self.packing.units(packet).ok_or(CopyDoubt::Packets)? {
             match nal::unit_type(unit) {
                 Some(nal::SPS | nal::PPS) => self.take_set(unit)?,
                 Some(SLICE | nal::IDR_SLICE) => {
@@ -172,28 +158,12 @@ impl AvcReader {
     /// The doubt when the packet is not made of NAL units.
     pub fn sample(&self, packet: &[u8]) -> Result<Bytes, CopyDoubt> {
         let mut sample = Vec::with_capacity(packet.len() + 16);
-        for unit in self.units(packet)?.into_iter().filter(|unit| is_kept(unit)) {
+        for unit in self.packing.units(packet).ok_or(CopyDoubt::Packets)?.into_iter().filter(|unit| is_kept(unit)) {
             let length = u32::try_from(unit.len()).map_err(|_| CopyDoubt::Packets)?;
             sample.extend_from_slice(&length.to_be_bytes());
             sample.extend_from_slice(unit);
         }
         Ok(sample.into())
-    }
-
-    fn units<'a>(&self, packet: &'a [u8]) -> Result<Vec<&'a [u8]>, CopyDoubt> {
-        let Packing::Lengths(length_bytes) = self.packing else {
-            return Ok(nal::units(packet).collect());
-        };
-        let mut units = Vec::new();
-        let mut rest = packet;
-        while !rest.is_empty() {
-            let (length, after) = rest.split_at_checked(length_bytes).ok_or(CopyDoubt::Packets)?;
-            let length = length.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
-            let (unit, after) = after.split_at_checked(length).filter(|(unit, _)| !unit.is_empty()).ok_or(CopyDoubt::Packets)?;
-            units.push(unit);
-            rest = after;
-        }
-        Ok(units)
     }
 
     fn take_set(&mut self, unit: &[u8]) -> Result<(), CopyDoubt> {
@@ -322,7 +292,8 @@ fn check_format(sps: &SpsFacts) -> Result<(), CopyDoubt> {
         MAIN | HIGH => true,
         _ => false,
     };
-    let samples = (sps.chroma_format_idc, sps.bit_depth_luma, sps.bit_depth_chroma) == (1, 8, 8);
+    let PictureFacts { chroma_format_idc, bit_depth_luma, bit_depth_chroma, .. } = sps.picture;
+    let samples = (chroma_format_idc, bit_depth_luma, bit_depth_chroma) == (1, 8, 8);
     let order = sps.order != PictureOrder::Cycle;
     if profile && samples && order && sps.frames_only && sps.level_idc <= LEVEL_MAX { Ok(()) } else { Err(CopyDoubt::Format) }
 }
@@ -345,29 +316,6 @@ fn picture_set(unit: &[u8]) -> Result<(u32, u32), CopyDoubt> {
         Ok(_) => Err(CopyDoubt::Format),
         Err(BadBits) => Err(CopyDoubt::ParameterSets),
     }
-}
-
-/// The bytes of a length, and the parameter sets, of an `avcC` body (ISO 14496-15 5.3.3.1.2).
-fn configuration(body: &[u8]) -> Option<(usize, Vec<&[u8]>)> {
-    let (&[_, _, _, _, length, sps_count], rest) = body.split_first_chunk::<6>()?;
-    let length_bytes = usize::from(length & 3) + 1;
-    let mut sets = Vec::new();
-    let rest = take_sets(sps_count & 31, rest, &mut sets)?;
-    let (pps_count, rest) = rest.split_first()?;
-    take_sets(*pps_count, rest, &mut sets)?;
-    (length_bytes != 3).then_some((length_bytes, sets))
-}
-
-/// Reads so many sets, each behind its length, and returns what follows them.
-fn take_sets<'a>(count: u8, body: &'a [u8], sets: &mut Vec<&'a [u8]>) -> Option<&'a [u8]> {
-    let mut rest = body;
-    for _ in 0..count {
-        let (length, after) = rest.split_first_chunk::<2>()?;
-        let (set, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        sets.push(set);
-        rest = after;
-    }
-    Some(rest)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use super::TRACK_NUMBER;
 use super::boxes::{Fields, HEADER_BYTES, exactly};
+use super::fault::Fault;
 use super::segment::{NON_SYNC, SYNC};
 use super::span::Span;
-use super::verify::Fault;
 use crate::title::TrackKind;
 
 /// A chunk whose tables are the planned ones; its samples are still to be looked at.

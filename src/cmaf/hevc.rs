@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::Error;
-use super::nal::{self, Unit, is_banner, sample_units, units};
+use super::nal::{self, Unit, is_banner, units};
 use crate::title::CodecHeader;
 
 /// nal_unit_type (H.265 table 7-1) of leading pictures that an open group skips when decoding starts there.
@@ -54,15 +54,7 @@ pub fn to_sample(access_unit: &[u8]) -> Bytes {
 
 /// Whether a sample is an IDR picture: it has slices, and all of them are of one.
 pub fn is_idr(sample: &[u8]) -> bool {
-    let mut found = false;
-    for one in sample_units(sample) {
-        match one.map(unit) {
-            Ok(Unit::IdrSlice) => found = true,
-            Err(_) | Ok(Unit::Slice | Unit::OpenSlice) => return false,
-            Ok(Unit::ParameterSet | Unit::Other) => {}
-        }
-    }
-    found
+    nal::is_idr_of(sample, unit)
 }
 
 /// The parameter sets of an encoder's extradata in Annex B form. Each is taken once, however often it is there.
@@ -91,6 +83,7 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::*;
+    use crate::cmaf::nal::sample_units;
 
     fn sample(kinds: &[u8]) -> Vec<u8> {
         kinds.iter().flat_map(|kind| [0, 0, 0, 3, kind << 1, 1, 7]).collect()

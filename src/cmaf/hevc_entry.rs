@@ -2,10 +2,10 @@
 //! the display they were mastered on are.
 
 use bytes::Bytes;
-use mp4_atom::{Btrt, Codec, Colr, Hvc1, HvcCArray, Hvcc, Pasp, Visual};
+use mp4_atom::{Codec, Hvc1, HvcCArray, Hvcc};
 
 use super::hevc_sps::{self, HevcFacts};
-use super::init::{Entry, check_picture};
+use super::init::{Entry, PictureBoxes, picture_boxes};
 use super::{Error, hevc, nal};
 use crate::title::{LightFacts, VideoTrack};
 
@@ -14,23 +14,9 @@ pub(super) fn entry(planned: &VideoTrack, light: &LightFacts, sets: [&[Bytes]; 3
     let [vps, sps, pps] = sets;
     let first = sps.first().ok_or(Error::ParameterSets("there is no sequence parameter set"))?;
     let facts = hevc_sps::read(first).ok_or(Error::ParameterSets("the sequence parameter set is malformed"))?;
-    let (width, height) = check_picture(planned, (facts.width, facts.height), facts.sample_aspect)?;
-    let visual = Visual { data_reference_index: 1, width, height, ..Visual::default() };
-    let colr = facts.colour.map(|colour| Colr::Nclx {
-        colour_primaries: colour.primaries.into(),
-        transfer_characteristics: colour.transfer.into(),
-        matrix_coefficients: colour.matrix.into(),
-        full_range_flag: colour.full_range,
-    });
-    let rate_bps = planned.cap_bps();
-    let codec = Codec::Hvc1(Hvc1 {
-        visual,
-        hvcc: configuration(&facts, vps, sps, pps)?,
-        btrt: Some(Btrt { buffer_size_db: planned.buffer_bits() / 8, max_bitrate: rate_bps, avg_bitrate: rate_bps }),
-        colr,
-        pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
-        ..Hvc1::default()
-    });
+    let PictureBoxes { visual, btrt, colr, pasp } = picture_boxes(planned, &facts.picture)?;
+    let hvcc = configuration(&facts, vps, sps, pps)?;
+    let codec = Codec::Hvc1(Hvc1 { visual, hvcc, btrt: Some(btrt), colr, pasp: Some(pasp), ..Hvc1::default() });
     Ok(Entry { codec, further: light_boxes(light) })
 }
 
@@ -57,27 +43,28 @@ pub(super) fn configuration(facts: &HevcFacts, vps: &[Bytes], sps: &[Bytes], pps
         // Complete: no set of the kind is in the samples, as `hvc1` demands.
         Ok(HvcCArray { completeness: true, nal_unit_type: kind, nalus: sets.iter().map(|set| set.to_vec()).collect() })
     };
-    if facts.bit_depth_luma > DEPTH_MAX || facts.bit_depth_chroma > DEPTH_MAX {
+    let HevcFacts { profile, layers, nested, picture } = facts;
+    if picture.bit_depth_luma > DEPTH_MAX || picture.bit_depth_chroma > DEPTH_MAX {
         return Err(Error::ParameterSets("the samples have more bits than the configuration can tell"));
     }
     Ok(Hvcc {
         configuration_version: 1,
-        general_profile_space: facts.profile_space,
-        general_tier_flag: facts.high_tier,
-        general_profile_idc: facts.profile_idc,
-        general_profile_compatibility_flags: facts.compatibility,
-        general_constraint_indicator_flags: facts.constraints,
-        general_level_idc: facts.level_idc,
+        general_profile_space: profile.space,
+        general_tier_flag: profile.high_tier,
+        general_profile_idc: profile.idc,
+        general_profile_compatibility_flags: profile.compatibility,
+        general_constraint_indicator_flags: profile.constraints,
+        general_level_idc: profile.level_idc,
         // Zero leaves open how the pictures are parted and what could be decoded side by side.
         min_spatial_segmentation_idc: 0,
         parallelism_type: 0,
-        chroma_format_idc: facts.chroma_format_idc,
-        bit_depth_luma_minus8: facts.bit_depth_luma - 8,
-        bit_depth_chroma_minus8: facts.bit_depth_chroma - 8,
+        chroma_format_idc: picture.chroma_format_idc,
+        bit_depth_luma_minus8: picture.bit_depth_luma - 8,
+        bit_depth_chroma_minus8: picture.bit_depth_chroma - 8,
         avg_frame_rate: 0,
         constant_frame_rate: 0,
-        num_temporal_layers: facts.layers,
-        temporal_id_nested: facts.nested,
+        num_temporal_layers: *layers,
+        temporal_id_nested: *nested,
         length_size_minus_one: nal::LENGTH_BYTES as u8 - 1,
         arrays: vec![array(vps, hevc::VPS)?, array(sps, hevc::SPS)?, array(pps, hevc::PPS)?],
     })
@@ -131,10 +118,9 @@ mod tests {
             assert!(holds(&init, part), "{part:?}");
         }
         assert!(!holds(&init, b"hev1") && !holds(&init, b"avcC"));
-        let display =
-            bytes("00000020 6d646376 8500 4100 33c2 86c4 1d4c 0bb8 3d13 4042 00989680 00000032".replace("8500 4100", "2108 9150").as_str());
-        let _ = display;
-        assert!(holds(&init, b"\0\0\0\x20mdcv") && holds(&init, b"\0\0\0\x0cclli\x03\xe8\x01\x90"));
+        // Green, blue, red and white, then white's and black's luminance.
+        let display = "00000020 6d646376 33c2 86c4 1d4c 0bb8 84d0 3e80 3d13 4042 00989680 00000032";
+        assert!(holds(&init, &bytes(display)) && holds(&init, b"\0\0\0\x0cclli\x03\xe8\x01\x90"));
         assert_eq!(codec_string_of(&hevc_header()).expect("a string"), "hvc1.2.4.L93.90");
         assert_eq!(codec_string_of_init(&init).expect("a string"), "hvc1.2.4.L93.90");
     }

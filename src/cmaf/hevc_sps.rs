@@ -4,41 +4,36 @@
 use super::bits::{BadBits, Bits};
 use super::hevc;
 use super::nal::without_emulation_prevention;
-use super::sps::{Colour, Usability, read_usability};
+use super::sps::{PictureFacts, Usability, read_usability};
 
 /// The fields of a sequence parameter set that packaging needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HevcFacts {
+    /// Profile, tier and level.
+    pub profile: Profile,
+    /// Temporal layers.
+    pub layers: u8,
+    /// sps_temporal_id_nesting_flag.
+    pub nested: bool,
+    /// What the pictures are like.
+    pub picture: PictureFacts,
+}
+
+/// profile_tier_level (7.3.3), as far as it is about the whole stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Profile {
     /// general_profile_space.
-    pub profile_space: u8,
+    pub space: u8,
     /// general_tier_flag: high tier.
     pub high_tier: bool,
     /// general_profile_idc.
-    pub profile_idc: u8,
+    pub idc: u8,
     /// general_profile_compatibility_flags.
     pub compatibility: [u8; 4],
     /// The six bytes from general_progressive_source_flag on.
     pub constraints: [u8; 6],
     /// general_level_idc.
     pub level_idc: u8,
-    /// Temporal layers.
-    pub layers: u8,
-    /// sps_temporal_id_nesting_flag.
-    pub nested: bool,
-    /// chroma_format_idc.
-    pub chroma_format_idc: u8,
-    /// Bits of a luma sample.
-    pub bit_depth_luma: u8,
-    /// Bits of a chroma sample.
-    pub bit_depth_chroma: u8,
-    /// Width in pixels inside the conformance window.
-    pub width: u32,
-    /// Height in pixels inside the conformance window.
-    pub height: u32,
-    /// Width of a pixel over its height; absent when unspecified.
-    pub sample_aspect: Option<(u32, u32)>,
-    /// Colour description; absent when unspecified.
-    pub colour: Option<Colour>,
 }
 
 /// Reads a sequence parameter set, given as a NAL unit; absent when it is malformed.
@@ -65,8 +60,7 @@ fn read_payload(bits: &mut Bits<'_>) -> Result<Option<HevcFacts>, BadBits> {
     if sub_layers > SUB_LAYERS_MAX {
         return Ok(None);
     }
-    let mut facts = read_profile(bits, sub_layers)?;
-    (facts.layers, facts.nested) = (sub_layers as u8 + 1, nested);
+    let profile = read_profile(bits, sub_layers)?;
     bits.exp_golomb()?; // sps_seq_parameter_set_id
     let chroma_format_idc = bits.exp_golomb()?;
     let planes_apart = chroma_format_idc == 3 && bits.flag()?;
@@ -87,22 +81,24 @@ fn read_payload(bits: &mut Bits<'_>) -> Result<Option<HevcFacts>, BadBits> {
     if chroma_format_idc > 3 || planes_apart || depth_luma > 16 || depth_chroma > 16 {
         return Ok(None);
     }
-    facts.chroma_format_idc = chroma_format_idc as u8;
-    (facts.bit_depth_luma, facts.bit_depth_chroma) = (depth_luma as u8, depth_chroma as u8);
-    (facts.width, facts.height) = (width, height);
     skip_to_usability(bits, sub_layers)?;
-    if bits.flag()? {
-        let Usability { sample_aspect, colour, .. } = read_usability(bits)?;
-        (facts.sample_aspect, facts.colour) = (sample_aspect, colour);
-    }
-    Ok(Some(facts))
+    let Usability { sample_aspect, colour, .. } = if bits.flag()? { read_usability(bits)? } else { Usability::default() };
+    let picture = PictureFacts {
+        chroma_format_idc: chroma_format_idc as u8,
+        bit_depth_luma: depth_luma as u8,
+        bit_depth_chroma: depth_chroma as u8,
+        width,
+        height,
+        sample_aspect,
+        colour,
+    };
+    Ok(Some(HevcFacts { profile, layers: sub_layers as u8 + 1, nested, picture }))
 }
 
-/// profile_tier_level (7.3.3), and the rest of the facts still empty.
-fn read_profile(bits: &mut Bits<'_>, sub_layers: u32) -> Result<HevcFacts, BadBits> {
-    let profile_space = bits.number(2)? as u8;
+fn read_profile(bits: &mut Bits<'_>, sub_layers: u32) -> Result<Profile, BadBits> {
+    let space = bits.number(2)? as u8;
     let high_tier = bits.flag()?;
-    let profile_idc = bits.number(5)? as u8;
+    let idc = bits.number(5)? as u8;
     let compatibility = bits.number(32)?.to_be_bytes();
     let mut constraints = [0; 6];
     for byte in &mut constraints {
@@ -126,23 +122,7 @@ fn read_profile(bits: &mut Bits<'_>, sub_layers: u32) -> Result<HevcFacts, BadBi
             bits.number(8)?;
         }
     }
-    Ok(HevcFacts {
-        profile_space,
-        high_tier,
-        profile_idc,
-        compatibility,
-        constraints,
-        level_idc,
-        layers: 1,
-        nested: true,
-        chroma_format_idc: 1,
-        bit_depth_luma: 8,
-        bit_depth_chroma: 8,
-        width: 0,
-        height: 0,
-        sample_aspect: None,
-        colour: None,
-    })
+    Ok(Profile { space, high_tier, idc, compatibility, constraints, level_idc })
 }
 
 /// From the bit depths to vui_parameters_present_flag.
@@ -247,15 +227,23 @@ mod tests {
     use proptest::prelude::{any, proptest};
 
     use super::*;
+    use crate::cmaf::sps::Colour;
     use crate::cmaf::testing::{HEVC_SPS, bytes};
 
     #[test]
     fn a_set_of_a_real_encoder() {
         let facts = read(&bytes(HEVC_SPS)).expect("a set");
-        assert_eq!((facts.width, facts.height, facts.sample_aspect), (1280, 720, Some((1, 1))));
-        assert_eq!((facts.profile_idc, facts.high_tier, facts.level_idc), (2, false, 93));
-        assert_eq!((facts.chroma_format_idc, facts.bit_depth_luma, facts.bit_depth_chroma), (1, 10, 10));
-        assert_eq!(facts.colour, Some(Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false }));
+        assert_eq!((facts.profile.idc, facts.profile.high_tier, facts.profile.level_idc), (2, false, 93));
+        let picture = PictureFacts {
+            chroma_format_idc: 1,
+            bit_depth_luma: 10,
+            bit_depth_chroma: 10,
+            width: 1280,
+            height: 720,
+            sample_aspect: Some((1, 1)),
+            colour: Some(Colour { primaries: 9, transfer: 16, matrix: 9, full_range: false }),
+        };
+        assert_eq!(facts.picture, picture);
         assert_eq!((facts.layers, facts.nested), (1, true));
     }
 

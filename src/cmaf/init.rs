@@ -7,7 +7,7 @@ use mp4_atom::{
 };
 
 use super::codec::MPEG4_AUDIO;
-use super::sps::SpsFacts;
+use super::sps::{PictureFacts, SpsFacts};
 use super::{Error, TRACK_NUMBER, aac, hevc_entry, nal, sps, timescale};
 use crate::title::{AAC_FRAME_SAMPLES, AudioTrack, CodecHeader, Plan, TrackId, TrackKind, VideoMethod, VideoTrack};
 
@@ -143,42 +143,48 @@ fn language(plan: &Plan, track: TrackId) -> String {
 fn picture_entry(planned: &VideoTrack, sps: &[Bytes], pps: &[Bytes]) -> Result<Avc1, Error> {
     let first = sps.first().ok_or(Error::ParameterSets("there is no sequence parameter set"))?;
     let facts = sps::read(first).ok_or(Error::ParameterSets("the sequence parameter set is malformed"))?;
-    let (width, height) = check_picture(planned, (facts.width, facts.height), facts.sample_aspect)?;
-    let visual = Visual { data_reference_index: 1, width, height, ..Visual::default() };
-    let colr = facts.colour.map(|colour| Colr::Nclx {
-        colour_primaries: colour.primaries.into(),
-        transfer_characteristics: colour.transfer.into(),
-        matrix_coefficients: colour.matrix.into(),
-        full_range_flag: colour.full_range,
-    });
+    let PictureBoxes { visual, btrt, colr, pasp } = picture_boxes(planned, &facts.picture)?;
+    let avcc = decoder_configuration(&facts, sps, pps)?;
+    Ok(Avc1 { visual, avcc, btrt: Some(btrt), colr, pasp: Some(pasp), ..Avc1::default() })
+}
+
+/// What the sample entry of any codec of pictures holds beside the decoder configuration.
+pub(super) struct PictureBoxes {
+    pub visual: Visual,
+    pub btrt: Btrt,
+    pub colr: Option<Colr>,
+    pub pasp: Pasp,
+}
+
+/// The boxes for a planned track, when the pictures are of the planned size and their pixels square.
+pub(super) fn picture_boxes(planned: &VideoTrack, facts: &PictureFacts) -> Result<PictureBoxes, Error> {
+    let (wide, high) = facts.sample_aspect.unwrap_or((1, 1));
+    if (facts.width, facts.height) != (planned.width, planned.height) || wide != high {
+        return Err(Error::Picture {
+            found: format!("{}x{} with pixels of {wide}:{high}", facts.width, facts.height),
+            planned: format!("{}x{}", planned.width, planned.height),
+        });
+    }
+    let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Error::TooLarge("the picture's size"));
+    let visual = Visual { data_reference_index: 1, width: side(facts.width)?, height: side(facts.height)?, ..Visual::default() };
     let max_bitrate = planned.cap_bps();
     let avg_bitrate = match planned.method {
         VideoMethod::Copy { average_bps, .. } => average_bps,
         // The average of a capped rate factor is known only at the end; the cap is its bound.
         VideoMethod::Encode(_) => max_bitrate,
     };
-    let btrt = Btrt { buffer_size_db: planned.buffer_bits() / 8, max_bitrate, avg_bitrate };
-    Ok(Avc1 {
+    let colr = facts.colour.map(|colour| Colr::Nclx {
+        colour_primaries: colour.primaries.into(),
+        transfer_characteristics: colour.transfer.into(),
+        matrix_coefficients: colour.matrix.into(),
+        full_range_flag: colour.full_range,
+    });
+    Ok(PictureBoxes {
         visual,
-        avcc: decoder_configuration(&facts, sps, pps)?,
-        btrt: Some(btrt),
+        btrt: Btrt { buffer_size_db: planned.buffer_bits() / 8, max_bitrate, avg_bitrate },
         colr,
-        pasp: Some(Pasp { h_spacing: 1, v_spacing: 1 }),
-        ..Avc1::default()
+        pasp: Pasp { h_spacing: 1, v_spacing: 1 },
     })
-}
-
-/// The size for the sample entry, when pictures of that size and pixel shape are the planned ones.
-pub(super) fn check_picture(planned: &VideoTrack, size: (u32, u32), aspect: Option<(u32, u32)>) -> Result<(u16, u16), Error> {
-    if size != (planned.width, planned.height) || !matches!(aspect, None | Some((1, 1))) {
-        let (wide, high) = aspect.unwrap_or((1, 1));
-        return Err(Error::Picture {
-            found: format!("{}x{} with pixels of {wide}:{high}", size.0, size.1),
-            planned: format!("{}x{}", planned.width, planned.height),
-        });
-    }
-    let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Error::TooLarge("the picture's size"));
-    Ok((side(size.0)?, side(size.1)?))
 }
 
 /// Profiles whose `avcC` ends with the parameter sets (ISO 14496-15 5.3.3.1.2).
@@ -199,9 +205,9 @@ fn decoder_configuration(facts: &SpsFacts, sps: &[Bytes], pps: &[Bytes]) -> Resu
         return Err(Error::ParameterSets("the picture parameter sets are missing or do not fit"));
     }
     let ext = (!WITHOUT_EXTENSION.contains(&facts.profile_idc)).then_some(AvccExt {
-        chroma_format: facts.chroma_format_idc,
-        bit_depth_luma: facts.bit_depth_luma,
-        bit_depth_chroma: facts.bit_depth_chroma,
+        chroma_format: facts.picture.chroma_format_idc,
+        bit_depth_luma: facts.picture.bit_depth_luma,
+        bit_depth_chroma: facts.picture.bit_depth_chroma,
         sequence_parameter_sets_ext: Vec::new(),
     });
     Ok(Avcc {
@@ -305,6 +311,17 @@ mod tests {
         assert_eq!(entry.colr, Some(nclx));
         assert_eq!(entry.pasp, Some(Pasp { h_spacing: 1, v_spacing: 1 }));
         assert_eq!(entry.btrt.as_ref().map(|btrt| (btrt.buffer_size_db, btrt.max_bitrate)), Some((562_500, 3_000_000)));
+    }
+
+    #[test]
+    fn pixels_are_square_however_it_is_said() {
+        let CodecHeader::Avc { sps, .. } = avc_header() else { panic!("not AVC") };
+        let facts = sps::read(&sps[0]).expect("a set").picture;
+        let planned = &plan((25, 1), 100).video[0];
+        for (sample_aspect, square) in [(None, true), (Some((1, 1)), true), (Some((40, 40)), true), (Some((40, 33)), false)] {
+            let found = picture_boxes(planned, &PictureFacts { sample_aspect, ..facts.clone() });
+            assert_eq!(found.is_ok(), square, "{sample_aspect:?}");
+        }
     }
 
     #[test]

@@ -9,10 +9,12 @@
 mod aac;
 pub mod aac_packet;
 pub mod avc;
+mod avc_packing;
 mod bits;
 mod boxes;
 mod chunk;
 mod codec;
+mod fault;
 pub mod hevc;
 mod hevc_entry;
 mod hevc_sps;
@@ -28,9 +30,10 @@ mod verify;
 use bytes::Bytes;
 
 pub use codec::{codec_string, codec_string_of_init};
+pub use fault::Fault;
 pub use init::init_segment;
 pub use segment::media_segment;
-pub use verify::{Fault, SegmentFacts, verify};
+pub use verify::{SegmentFacts, verify};
 
 use crate::title::{AUDIO_SAMPLE_RATE, Plan, SegmentNumber, TrackId, TrackKind};
 

@@ -192,12 +192,17 @@ impl<'a> Iterator for SampleUnits<'a> {
 
 /// Whether a sample is an IDR picture: it has slices, and all of them are of one.
 pub fn is_idr(sample: &[u8]) -> bool {
+    is_idr_of(sample, unit)
+}
+
+/// The same of a sample whose units are what `kind_of` says.
+pub(super) fn is_idr_of(sample: &[u8], kind_of: fn(&[u8]) -> Unit) -> bool {
     let mut found = false;
     for unit in sample_units(sample) {
-        match unit.ok().and_then(unit_type) {
-            Some(IDR_SLICE) => found = true,
-            None | Some(1..IDR_SLICE) => return false,
-            Some(_) => {}
+        match unit.map(kind_of) {
+            Ok(Unit::IdrSlice) => found = true,
+            Err(_) | Ok(Unit::Slice | Unit::OpenSlice) => return false,
+            Ok(Unit::ParameterSet | Unit::Other) => {}
         }
     }
     found

@@ -10,7 +10,7 @@ use mp4_atom::{Encode, FourCC, Mfhd, Moof, Styp, Tfdt, Tfhd, Traf, Trun, TrunEnt
 use super::boxes::HEADER_BYTES;
 use super::span::{Span, first_sequence};
 use super::{Error, Sample, TRACK_NUMBER};
-use crate::title::{Plan, SegmentNumber, TrackId, TrackKind};
+use crate::title::{Plan, SAMPLE_ROW_BYTES, SEGMENT_BOXES_BYTES, SegmentNumber, TrackId, TrackKind};
 
 /// Major brand of a segment, and the brands it is compatible with: a DASH segment, a CMAF segment and fragment.
 pub(super) const SEGMENT_BRANDS: [&[u8; 4]; 4] = [b"msdh", b"msdh", b"cmfs", b"cmff"];
@@ -36,7 +36,7 @@ pub fn media_segment(plan: &Plan, track: TrackId, number: SegmentNumber, samples
     }
     let sequence = first_sequence(track.kind, number).ok_or(Error::TooLarge("the segment's number"))?;
     let media_bytes: usize = samples.iter().map(|sample| sample.data.len()).sum();
-    let mut out = Vec::with_capacity(media_bytes + BOXES_BYTES + ROW_BYTES * samples.len());
+    let mut out = Vec::with_capacity(media_bytes + SEGMENT_BOXES_BYTES as usize + SAMPLE_ROW_BYTES as usize * samples.len());
     segment_type().encode(&mut out)?;
     let (first, rest) = match track.kind {
         TrackKind::Video => samples.split_at(1),
@@ -49,11 +49,6 @@ pub fn media_segment(plan: &Plan, track: TrackId, number: SegmentNumber, samples
     }
     Ok(Bytes::from(out))
 }
-
-/// What the boxes of a segment take at most, but for the rows of their tables.
-const BOXES_BYTES: usize = 320;
-/// What a row takes at most.
-const ROW_BYTES: usize = 16;
 
 fn write_chunk(out: &mut Vec<u8>, sequence_number: u32, traf: Traf, samples: &[Sample]) -> Result<(), Error> {
     let media_bytes: usize = samples.iter().map(|sample| sample.data.len()).sum();
@@ -154,6 +149,21 @@ mod tests {
         let segment = media_segment(&plan, TrackId::audio(0), SegmentNumber(0), &samples).expect("a segment");
         let media: usize = samples.iter().map(|sample| sample.data.len()).sum();
         assert_eq!(segment.len(), 28 + 16 + 8 + 8 + 24 + 20 + 20 + 4 * samples.len() + 8 + media);
+    }
+
+    #[test]
+    fn boxes_take_no_more_than_promises_count_on() {
+        let plan = plan((24, 1), 200);
+        let mut samples = pictures(&plan, SegmentNumber(0), &[0, 3, 1, 2]);
+        // A row with all that it may have.
+        samples[5].sync = true;
+        samples[7].duration_ticks *= 2;
+        for samples in [&samples[..], &samples[..1]] {
+            let segment = media_segment(&plan, TrackId::video(0), SegmentNumber(0), samples).expect("a segment");
+            let media: usize = samples.iter().map(|sample| sample.data.len()).sum();
+            let boxes = (segment.len() - media) as u64;
+            assert!(boxes <= SEGMENT_BOXES_BYTES + SAMPLE_ROW_BYTES * samples.len() as u64, "{boxes} bytes for {} samples", samples.len());
+        }
     }
 
     #[test]

@@ -23,11 +23,20 @@ pub(super) struct SpsFacts {
     pub order: PictureOrder,
     /// Whether there are whole frames only, no fields.
     pub frames_only: bool,
+    /// Whether black is 0; absent when unspecified.
+    pub full_range: Option<bool>,
+    /// What the pictures are like.
+    pub picture: PictureFacts,
+}
+
+/// What a sequence parameter set of either codec says its pictures are like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PictureFacts {
     /// chroma_format_idc.
     pub chroma_format_idc: u8,
-    /// Bits of a luma sample, 8 to 14.
+    /// Bits of a luma sample, 8 to 14, of HEVC to 16.
     pub bit_depth_luma: u8,
-    /// Bits of a chroma sample, 8 to 14.
+    /// Bits of a chroma sample, within the same bounds.
     pub bit_depth_chroma: u8,
     /// Width in pixels after cropping.
     pub width: u32,
@@ -35,8 +44,6 @@ pub(super) struct SpsFacts {
     pub height: u32,
     /// Width of a pixel over its height; absent when unspecified.
     pub sample_aspect: Option<(u32, u32)>,
-    /// Whether black is 0; absent when unspecified.
-    pub full_range: Option<bool>,
     /// Colour description; absent when unspecified.
     pub colour: Option<Colour>,
 }
@@ -105,14 +112,16 @@ fn read_payload(payload: &[u8]) -> Result<Option<SpsFacts>, BadBits> {
         frame_numbers_may_skip,
         order,
         frames_only,
-        chroma_format_idc: chroma.format_idc as u8,
-        bit_depth_luma: chroma.bit_depth_luma as u8,
-        bit_depth_chroma: chroma.bit_depth_chroma as u8,
-        width,
-        height,
-        sample_aspect,
         full_range,
-        colour,
+        picture: PictureFacts {
+            chroma_format_idc: chroma.format_idc as u8,
+            bit_depth_luma: chroma.bit_depth_luma as u8,
+            bit_depth_chroma: chroma.bit_depth_chroma as u8,
+            width,
+            height,
+            sample_aspect,
+            colour,
+        },
     }))
 }
 
@@ -294,8 +303,9 @@ mod tests {
         ] {
             let facts = read(&bytes(hex)).expect(hex);
             assert_eq!((facts.profile_idc, facts.constraint_flags, facts.level_idc), profile, "{hex}");
-            assert_eq!((facts.chroma_format_idc, facts.bit_depth_luma, facts.bit_depth_chroma), (chroma, 8, 8), "{hex}");
-            assert_eq!(((facts.width, facts.height), facts.sample_aspect, facts.colour), (size, shape, colour), "{hex}");
+            let picture = facts.picture;
+            assert_eq!((picture.chroma_format_idc, picture.bit_depth_luma, picture.bit_depth_chroma), (chroma, 8, 8), "{hex}");
+            assert_eq!(((picture.width, picture.height), picture.sample_aspect, picture.colour), (size, shape, colour), "{hex}");
         }
     }
 

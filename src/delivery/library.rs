@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use crate::title::{ContentHash, Generation, SegmentNumber, Still, TitleId, TrackId};
 
-/// A playlist, an init segment or a segment of text: small, and made from what is in memory or in the catalogue.
-/// A playlist, an init segment or a still: small, and made from what is in memory or in the catalogue.
+/// A playlist, an init segment, a segment of text or a still: small, and read or made whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Its bytes; the same for the same content on every node.

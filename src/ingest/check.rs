@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
+use super::expected::{Expected, expected};
 pub use super::violation::{Leftover, Part, Violation};
 use crate::catalogue::{self, Catalogue, TitleRecord};
 use crate::store::{self, Key, Listing, Store};
@@ -103,15 +104,6 @@ struct Check<'a> {
     findings: Findings,
 }
 
-/// Something that must be in the store.
-#[derive(Clone, Copy)]
-struct Expected {
-    part: Part,
-    key: Key,
-    bytes: u64,
-    hash: ContentHash,
-}
-
 impl Check<'_> {
     async fn title(&mut self, id: TitleId) -> Result<(), CheckError> {
         let title = match self.catalogue.title(id).await {
@@ -120,7 +112,7 @@ impl Check<'_> {
         };
         // The rows first: an object that comes later is at most one without a row.
         let expected = match expected(self.catalogue, &title).await {
-            Err(CheckError::Catalogue(catalogue::Error::NotFound(_))) => return Ok(()),
+            Err(catalogue::Error::NotFound(_)) => return Ok(()),
             other => other?,
         };
         let listing = self.store.list(id).await?;
@@ -259,51 +251,6 @@ impl Check<'_> {
     fn tell(&mut self) {
         (self.report)(self.findings.progress);
     }
-}
-
-/// What a title's rows name.
-async fn expected(catalogue: &Catalogue, title: &TitleRecord) -> Result<Vec<Expected>, CheckError> {
-    let id = title.id;
-    let mut expected = Vec::new();
-    if matches!(title.state, TitleState::Receiving | TitleState::Failed) {
-        return Ok(expected);
-    }
-    if let Some(source) = title.source {
-        expected.push(Expected { part: Part::Source, key: Key::Source(id), bytes: source.bytes, hash: source.sha256 });
-    }
-    if title.state == TitleState::Surveying {
-        return Ok(expected);
-    }
-    let plan = match catalogue.plan(id, title.ledger).await {
-        // Said already, as a contradiction.
-        Err(catalogue::Error::NotFound(_)) => return Ok(expected),
-        other => other?,
-    };
-    expected.extend(plan.tracks.iter().map(|track| Expected {
-        part: Part::Init(track.track),
-        key: Key::Object(id, track.init_hash),
-        bytes: track.init_bytes,
-        hash: track.init_hash,
-    }));
-    expected.extend(catalogue.documents(id).await?.into_iter().map(|(hash, bytes)| Expected {
-        part: Part::Document(hash),
-        key: Key::Object(id, hash),
-        bytes,
-        hash,
-    }));
-    expected.extend(catalogue.ledger(id, title.ledger).await?.into_iter().map(|segment| Expected {
-        part: Part::Segment(segment.track, segment.number),
-        key: Key::Object(id, segment.hash),
-        bytes: segment.bytes,
-        hash: segment.hash,
-    }));
-    expected.extend(catalogue.stills(id, title.ledger).await?.into_iter().map(|still| Expected {
-        part: Part::Still(still.still),
-        key: Key::Object(id, still.hash),
-        bytes: still.bytes,
-        hash: still.hash,
-    }));
-    Ok(expected)
 }
 
 /// Whether the catalogue has a record of the title.

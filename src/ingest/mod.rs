@@ -15,6 +15,7 @@ use crate::store::{self, Key, Store};
 use crate::title::TitleId;
 
 pub mod check;
+mod expected;
 mod metrics;
 pub mod receive;
 mod recover;

@@ -6,7 +6,6 @@
 
 use std::ops::Range;
 
-use ffmpeg_next as ffmpeg;
 use headwater::cmaf::Sample;
 use headwater::cmaf::aac_packet::AacReader;
 use headwater::title::{AAC_FRAME_SAMPLES, AacFacts, AudioFacts, CodecHeader, Plan, Problem, ProblemCode, sound_placement};
@@ -92,18 +91,9 @@ impl AacCopy {
             if read.len() as i64 == frames.end - frames.start {
                 break;
             }
-            packet = self.next_packet();
+            packet = self.source.read_of(self.audio.stream);
         }
         if reader.config().as_ref() == Some(&self.aac.config) { Ok(read) } else { Err(failed("its configuration changed")) }
-    }
-
-    fn next_packet(&mut self) -> Option<ffmpeg::Packet> {
-        loop {
-            let packet = self.source.read()?;
-            if packet.stream() == self.audio.stream as usize {
-                return Some(packet);
-            }
-        }
     }
 }
 

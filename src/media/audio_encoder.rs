@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use ffmpeg_next as ffmpeg;
+use ffmpeg_next::ChannelLayout;
 use ffmpeg_next::codec::encoder::audio::Encoder;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::Sample as Format;
@@ -22,18 +23,26 @@ pub const PRE_ROLL_FRAMES: u64 = 8;
 /// Frames encoded after the segment and thrown away: the encoder's one frame of delay, and one it looks ahead.
 pub const POST_ROLL_FRAMES: u64 = 2;
 
-const FORMAT: Format = Format::F32(Type::Planar);
+/// The form of the samples that are encoded.
+pub const FORMAT: Format = Format::F32(Type::Planar);
 
 fn open(track: &AudioTrack) -> Result<Encoder, Problem> {
+    open_aac(AUDIO_SAMPLE_RATE, layout(usize::from(track.channels)), Some(track.bit_rate_bps))
+}
+
+/// An encoder of AAC-LC that takes [`FORMAT`]; without a bit rate, at the encoder's own.
+pub fn open_aac(sample_rate: u32, layout: ChannelLayout, bit_rate_bps: Option<u32>) -> Result<Encoder, Problem> {
     let codec = ffmpeg::encoder::find(ffmpeg::codec::Id::AAC).ok_or_else(|| failed("FFmpeg here has no AAC encoder"))?;
     let mut context = ffmpeg::codec::Context::new_with_codec(codec);
     context.set_threading(ffmpeg::threading::Config { count: 1, ..Default::default() });
     let mut audio = context.encoder().audio().map_err(failed)?;
-    audio.set_rate(AUDIO_SAMPLE_RATE as i32);
+    audio.set_rate(sample_rate as i32);
     audio.set_format(FORMAT);
-    audio.set_channel_layout(layout(usize::from(track.channels)));
-    audio.set_bit_rate(track.bit_rate_bps as usize);
-    audio.set_time_base(ffmpeg::Rational::new(1, AUDIO_SAMPLE_RATE as i32));
+    audio.set_channel_layout(layout);
+    if let Some(bit_rate_bps) = bit_rate_bps {
+        audio.set_bit_rate(bit_rate_bps as usize);
+    }
+    audio.set_time_base(ffmpeg::Rational::new(1, sample_rate as i32));
     // SAFETY: the context is owned here and not open yet.
     unsafe { (*audio.as_mut_ptr()).flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32 };
     audio.open().map_err(failed)

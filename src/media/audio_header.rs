@@ -1,7 +1,7 @@
 //! What each packet of some codecs says of itself: sample rate, channels and length. Broadcasts and joined files change them
 //! in mid-stream, and no container tells.
 
-use ffmpeg_next::ffi::{self, AVCodecID};
+use ffmpeg_next::ffi::AVCodecID;
 
 /// The form of the sound in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct Form {
 /// Reads the header of a packet; absent for codecs whose packets have none, and for what is no header.
 pub fn form(codec: AVCodecID, packet: &[u8]) -> Option<Form> {
     match codec {
-        ffi::AVCodecID::AV_CODEC_ID_MP1 | ffi::AVCodecID::AV_CODEC_ID_MP2 | ffi::AVCodecID::AV_CODEC_ID_MP3 => mpeg(packet),
-        ffi::AVCodecID::AV_CODEC_ID_AAC => adts(packet),
-        ffi::AVCodecID::AV_CODEC_ID_AC3 | ffi::AVCodecID::AV_CODEC_ID_EAC3 => ac3(packet),
+        AVCodecID::AV_CODEC_ID_MP1 | AVCodecID::AV_CODEC_ID_MP2 | AVCodecID::AV_CODEC_ID_MP3 => mpeg(packet),
+        AVCodecID::AV_CODEC_ID_AAC => adts(packet),
+        AVCodecID::AV_CODEC_ID_AC3 | AVCodecID::AV_CODEC_ID_EAC3 => ac3(packet),
         _ => None,
     }
 }

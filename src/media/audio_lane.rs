@@ -77,7 +77,7 @@ impl AudioLane {
         let (inner_first, inner_last, _) = self.phase.stretch(frames.start as i64 * length, frames.end as i64 * length);
         let gathered = match self.last.take() {
             Some((known, gathered)) if known == *frames => gathered,
-            _ => self.gather(first + self.zero..last + self.zero),
+            _ => self.gather(first + self.zero..last + self.zero)?,
         };
         let inner = inner_first + self.zero..inner_last + self.zero;
         let concealed = gathered.missing_within(inner.start.max(self.audio.first_sample)..inner.end.min(self.audio.end_sample));
@@ -90,27 +90,28 @@ impl AudioLane {
     }
 
     /// Decodes the stream's samples `range`; what it has not is silence.
-    fn gather(&mut self, range: Range<i64>) -> Gathered {
+    fn gather(&mut self, range: Range<i64>) -> Result<Gathered, ffmpeg::Error> {
         let mut gathered = Gathered::new(range.clone(), &self.targets);
         let audible = range.start.max(self.audio.first_sample)..range.end.min(self.audio.end_sample);
         if audible.is_empty() {
-            return gathered;
+            return Ok(gathered);
         }
         let anchor = self.anchor_before(audible.start);
         // A decoder that makes nothing of its first packet leaves the first sound without a place. It begins an anchor
         // earlier then, and counts from the next one.
-        if !self.decode(anchor, &audible, &mut gathered, anchor > 0) {
-            self.decode(anchor - 1, &audible, &mut gathered, false);
+        if !self.decode(anchor, &audible, &mut gathered, anchor > 0)? {
+            self.decode(anchor - 1, &audible, &mut gathered, false)?;
         }
-        gathered
+        Ok(gathered)
     }
 
     /// Decodes from that anchor on, until `audible` is filled. False, with nothing done, when the first sound has no known
     /// place although it `must`.
-    fn decode(&mut self, anchor: usize, audible: &Range<i64>, gathered: &mut Gathered, must: bool) -> bool {
-        let Some(anchor) = self.audio.anchors.get(anchor).copied() else { return true };
-        // A decoder of its own for each stretch: some keep the state of their noise generator when they are flushed.
-        let Some(mut decoder) = Decoder::open(&self.source, self.audio.stream) else { return true };
+    fn decode(&mut self, anchor: usize, audible: &Range<i64>, gathered: &mut Gathered, must: bool) -> Result<bool, ffmpeg::Error> {
+        let Some(anchor) = self.audio.anchors.get(anchor).copied() else { return Ok(true) };
+        // A decoder of its own for each stretch: some keep the state of their noise generator when they are flushed. There was
+        // one before, so without one now it is memory that lacks, and silence would be no answer.
+        let mut decoder = Decoder::open(&self.source, self.audio.stream).ok_or(ffmpeg::Error::DecoderNotFound)?;
         let mut packet = self.source.find_packet(self.audio.stream, anchor.pts, anchor.position);
         if self.audio.form_change_count > 0 {
             accustom(&mut decoder, packet.as_ref());
@@ -139,7 +140,7 @@ impl AudioLane {
                 }
                 let Some(here) = place.take(&frame, &self.audio) else {
                     if must {
-                        return false;
+                        return Ok(false);
                     }
                     continue;
                 };
@@ -148,15 +149,9 @@ impl AudioLane {
             }
             if ended || place.at.is_some_and(|at| at >= audible.end) {
                 retune.finish(|sounds, at| gathered.place(sounds, at, audible));
-                return true;
+                return Ok(true);
             }
-            packet = loop {
-                match self.source.read() {
-                    Some(packet) if packet.stream() == self.audio.stream as usize => break Some(packet),
-                    Some(_) => {}
-                    None => break None,
-                }
-            };
+            packet = self.source.read_of(self.audio.stream);
         }
     }
 

@@ -81,7 +81,7 @@ impl AvcCopy {
             if pictures.len() == count {
                 break;
             }
-            packet = self.next_packet();
+            packet = self.source.read_of(self.stream);
         }
         if pictures.iter().map(|picture| picture.data.len() as u64).sum::<u64>() != bytes {
             return Err(failed("the pictures have other sizes than the survey found"));
@@ -100,15 +100,6 @@ impl AvcCopy {
         let unit = reader.take(data).map_err(failed)?;
         let slot = self.grid.slot(pts).ok_or_else(|| failed("a picture before the first"))?;
         Ok(Picture { slot, idr: unit.idr, data: reader.sample(data).map_err(failed)? })
-    }
-
-    fn next_packet(&mut self) -> Option<ffmpeg::Packet> {
-        loop {
-            let packet = self.source.read()?;
-            if packet.stream() == self.stream as usize {
-                return Some(packet);
-            }
-        }
     }
 }
 

@@ -41,7 +41,7 @@ struct Luma<'a> {
     bytes: &'a [u8],
     stride: usize,
     step: usize,
-    /// Offset of the byte that counts: the one sample, or the upper byte of two after `shift`.
+    /// Offset of a sample's first byte, the lower one where there are two.
     offset: usize,
     depth: u32,
     width: usize,

@@ -11,7 +11,9 @@ use ffmpeg_next::filter::Graph;
 use ffmpeg_next::frame::Video;
 use headwater::title::Deinterlace;
 
+use super::filters::{pull, push_at, single};
 use super::reference::refer;
+use super::shape::Shape;
 
 /// Takes woven pictures in the order of presentation, gives whole ones.
 pub struct Deinterlacer {
@@ -49,7 +51,8 @@ pub struct Whole {
 /// The filter graph for pictures of one size and format.
 struct Weaver {
     graph: Graph,
-    shape: (u32, u32, i32),
+    /// Width, height, and FFmpeg's number of the pixel format.
+    form: (u32, u32, i32),
 }
 
 impl Deinterlacer {
@@ -72,22 +75,19 @@ impl Deinterlacer {
     /// # Errors
     /// When no filter graph can be made for it.
     pub fn put(&mut self, picture: &Video, pts: i64, damaged: bool) -> Result<(), ffmpeg::Error> {
-        let shape = shape_of(picture);
-        if self.weaver.as_ref().is_some_and(|weaver| weaver.shape != shape) {
+        if self.weaver.as_ref().is_some_and(|weaver| weaver.form != form_of(picture)) {
             // Pictures of two sizes have nothing to do with each other.
             self.end();
         }
-        if self.weaver.is_none() {
-            let mode = if self.way.fields { "send_field" } else { "send_frame" };
-            self.weaver = Some(Weaver::open(shape, &format!("bwdif=mode={mode}:parity={}:deint=all", parity(self.way)))?);
-        }
+        let weaver = match &mut self.weaver {
+            Some(weaver) => weaver,
+            none => {
+                let mode = if self.way.fields { "send_field" } else { "send_frame" };
+                none.insert(Weaver::open(picture, &format!("bwdif=mode={mode}:parity={}:deint=all", parity(self.way)))?)
+            }
+        };
         self.waiting.push_back(Woven { pts, damaged, lonely: std::mem::take(&mut self.lonely) });
-        let mut shared = Video::empty();
-        refer(&mut shared, picture)?;
-        shared.set_pts(Some(pts));
-        if let Some(weaver) = &mut self.weaver {
-            weaver.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&shared)?;
-        }
+        weaver.put(picture, pts)?;
         self.collect();
         Ok(())
     }
@@ -112,12 +112,7 @@ impl Deinterlacer {
 
     fn collect(&mut self) {
         let Some(weaver) = &mut self.weaver else { return };
-        loop {
-            let mut picture = Video::empty();
-            let out = weaver.graph.get("out").map(|mut out| out.sink().frame(&mut picture));
-            if !matches!(out, Some(Ok(()))) {
-                return;
-            }
+        while let Ok(picture) = pull(&mut weaver.graph, "out") {
             let Some(from) = self.waiting.front().copied() else { return };
             let next = self.waiting.get(1).copied();
             let apart = next.map_or(self.usual_ticks, |next| (next.pts - from.pts).clamp(0, self.usual_ticks * 3 / 2));
@@ -145,29 +140,21 @@ impl LonePicture {
     /// # Errors
     /// When no filter graph can be made for it.
     pub fn whole(kept: &mut Option<Self>, way: Deinterlace, picture: &Video) -> Result<Video, ffmpeg::Error> {
-        let shape = shape_of(picture);
-        let lone = match kept.take().filter(|known| known.0.shape == shape) {
+        let lone = match kept.take().filter(|known| known.0.form == form_of(picture)) {
             Some(known) => known,
-            None => Self(Weaver::open(shape, &format!("estdif=mode=frame:parity={}:deint=all", parity(way)))?),
+            None => Self(Weaver::open(picture, &format!("estdif=mode=frame:parity={}:deint=all", parity(way)))?),
         };
         let Self(weaver) = kept.insert(lone);
         // The filter gives a picture when the next comes.
         for pts in 0..2 {
-            let mut shared = Video::empty();
-            refer(&mut shared, picture)?;
-            shared.set_pts(Some(pts));
-            weaver.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&shared)?;
+            weaver.put(picture, pts)?;
         }
-        let mut sink = weaver.graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?;
         // The last to come out is this one, whatever was there before.
         let mut whole = None;
-        loop {
-            let mut picture = Video::empty();
-            match sink.sink().frame(&mut picture) {
-                Ok(()) => whole = Some(picture),
-                Err(_) => return whole.ok_or(ffmpeg::Error::InvalidData),
-            }
+        while let Ok(picture) = pull(&mut weaver.graph, "out") {
+            whole = Some(picture);
         }
+        whole.ok_or(ffmpeg::Error::InvalidData)
     }
 }
 
@@ -175,23 +162,20 @@ fn parity(way: Deinterlace) -> &'static str {
     if way.top_first { "tff" } else { "bff" }
 }
 
-fn shape_of(picture: &Video) -> (u32, u32, i32) {
-    // SAFETY: reads one integer of a frame that is alive.
-    (picture.width(), picture.height(), unsafe { (*picture.as_ptr()).format })
+impl Weaver {
+    fn open(like: &Video, filter: &str) -> Result<Self, ffmpeg::Error> {
+        Ok(Self { graph: single(&Shape::of(like), filter)?, form: form_of(like) })
+    }
+
+    /// Puts in the next picture.
+    fn put(&mut self, picture: &Video, pts: i64) -> Result<(), ffmpeg::Error> {
+        let mut shared = Video::empty();
+        refer(&mut shared, picture)?;
+        push_at(&mut self.graph, shared, pts)
+    }
 }
 
-impl Weaver {
-    fn open(shape: (u32, u32, i32), spec: &str) -> Result<Self, ffmpeg::Error> {
-        let mut graph = Graph::new();
-        // SAFETY: the graph is freshly made and not configured yet.
-        unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
-        let filter = |name: &str| ffmpeg::filter::find(name).ok_or(ffmpeg::Error::FilterNotFound);
-        let (width, height, format) = shape;
-        let arguments = format!("video_size={width}x{height}:pix_fmt={format}:time_base=1/1000:pixel_aspect=1/1");
-        graph.add(&filter("buffer")?, "in", &arguments)?;
-        graph.add(&filter("buffersink")?, "out", "")?;
-        graph.output("in", 0)?.input("out", 0)?.parse(&format!("[in]{spec}[out]"))?;
-        graph.validate()?;
-        Ok(Self { graph, shape })
-    }
+fn form_of(picture: &Video) -> (u32, u32, i32) {
+    let Shape { width, height, format, .. } = Shape::of(picture);
+    (width, height, format)
 }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
-use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf;
 use headwater::title::{
@@ -17,6 +16,7 @@ use super::aac_copy::{self, AacCopy};
 use super::audio_encoder;
 use super::audio_lane::AudioLane;
 use super::avc_copy::{self, AvcCopy};
+use super::black::black;
 use super::downmix::Target;
 use super::listen::listen;
 use super::pulse::Pulse;
@@ -121,7 +121,7 @@ impl Engine {
             self.copy_video(number, TrackId::video(index as u8))?;
         }
         // Decoding again costs little beside encoding, and running out of memory costs the title.
-        for run in self.runs(&encoded) {
+        for run in self.runs(&encoded)? {
             self.make_video(number, &run)?;
         }
         for track in tracks.iter().filter(|track| track.kind == TrackKind::Audio) {
@@ -131,16 +131,20 @@ impl Engine {
     }
 
     /// The wanted tracks in runs that can be made at once.
-    fn runs(&self, wanted: &[usize]) -> Vec<Vec<usize>> {
-        let Some(video) = self.plan.video_stream.and_then(|stream| self.facts.video(stream)) else { return Vec::new() };
+    fn runs(&self, wanted: &[usize]) -> Result<Vec<Vec<usize>>, Problem> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let video = picture(&self.facts, &self.plan)?;
         let tracks: Vec<_> = wanted.iter().map(|index| &self.plan.video[*index]).collect();
         let mut rest = wanted.iter().copied();
-        memory::runs(video, &tracks, self.memory_max_bytes).iter().map(|run| rest.by_ref().take(run.len()).collect()).collect()
+        let runs = memory::runs(video, &tracks, self.memory_max_bytes);
+        Ok(runs.iter().map(|run| rest.by_ref().take(run.len()).collect()).collect())
     }
 
     fn make_video(&mut self, number: SegmentNumber, wanted: &[usize]) -> Result<(), Problem> {
         let frames = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
-        let mut fresh = self.video_lane()?.start(frames.start);
+        let mut fresh = self.video_lane()?.start(frames.start).map_err(failed)?;
         let (encoders, concealed) = loop {
             let made = self.encode_video(frames.clone(), wanted)?;
             // In a damaged source, what a decoder makes of it depends on where it began. The key frame before the segment
@@ -149,7 +153,7 @@ impl Engine {
             if fresh || !lane.is_damaged() {
                 break made;
             }
-            lane.restart(frames.start);
+            lane.restart(frames.start).map_err(failed)?;
             fresh = true;
         };
         let dropped = self.video_lane()?.dropped();
@@ -165,7 +169,7 @@ impl Engine {
         let Self { plan, facts, scaler, recolours, video: Some(lane), headers, pulse, .. } = self else {
             return Err(failed("there is no picture"));
         };
-        let Some(video) = plan.video_stream.and_then(|stream| facts.video(stream)) else { return Err(failed("there is no picture")) };
+        let video = picture(facts, plan)?;
         let mut encoders = Vec::with_capacity(wanted.len());
         for index in wanted {
             let encoder = VideoEncoder::open(&plan.video[*index], plan, video)?;
@@ -189,7 +193,8 @@ impl Engine {
                 }
                 Shown::Again { missing } => missing,
                 Shown::Nothing => {
-                    pictures = wanted.iter().map(|index| black(&plan.video[*index])).collect();
+                    let picture = |track: &VideoTrack| black(encoder_format(track), track.width, track.height);
+                    pictures = wanted.iter().map(|index| picture(&plan.video[*index])).collect();
                     true
                 }
             };
@@ -205,7 +210,7 @@ impl Engine {
     fn copy_video(&mut self, number: SegmentNumber, id: TrackId) -> Result<(), Problem> {
         let slots = self.plan.timeline.frames(number).ok_or_else(|| failed("no such segment"))?;
         if self.avc.is_none() {
-            let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
+            let source = self.source()?;
             self.avc = Some(AvcCopy::open(source, picture(&self.facts, &self.plan)?, &self.plan, self.pulse.clone())?);
         }
         let copied = self.avc.as_mut().ok_or_else(|| failed("there is no picture"))?.segment(&slots)?;
@@ -217,7 +222,7 @@ impl Engine {
         let at = match self.aac.iter().position(|(known, _)| *known == id) {
             Some(at) => at,
             None => {
-                let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
+                let source = self.source()?;
                 let copy = AacCopy::open(source, sound(&self.facts, &self.plan, id)?, &self.plan, self.pulse.clone())?;
                 self.aac.push((id, copy));
                 self.aac.len() - 1
@@ -244,12 +249,16 @@ impl Engine {
         self.pulse.reply(&Reply::Segment(segment)).map_err(failed)
     }
 
+    /// The source, opened once more; whoever reads it goes his own ways in it.
+    fn source(&self) -> Result<Source, Problem> {
+        Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())
+    }
+
     fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
         if self.video.is_none() {
-            let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
-            let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
-            let sound = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0;
-            self.video = VideoLane::open(source, video, &self.plan, sound);
+            let source = self.source()?;
+            let may_run_on = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0;
+            self.video = VideoLane::open(source, picture(&self.facts, &self.plan)?, &self.plan, may_run_on);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }
@@ -259,7 +268,7 @@ impl Engine {
             Some(at) => at,
             None => {
                 let audio = self.facts.audio(stream).ok_or_else(|| failed("there is no such sound"))?;
-                let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
+                let source = self.source()?;
                 let lane = AudioLane::open(source, audio, &self.plan, self.pulse.clone());
                 self.audio.push((stream, lane.ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))?));
                 self.audio.len() - 1
@@ -294,22 +303,6 @@ const MEMORY_LEFT_BYTES: usize = 256 << 20;
 fn or_short_of_memory(problem: Problem) -> Problem {
     let short = problem.code == ProblemCode::WorkerFailed && Vec::<u8>::new().try_reserve_exact(MEMORY_LEFT_BYTES).is_err();
     if short { failed(ffmpeg_next::Error::Other { errno: libc::ENOMEM }) } else { problem }
-}
-
-/// A black picture in the form that the track's encoder takes.
-fn black(track: &VideoTrack) -> Video {
-    let format = encoder_format(track);
-    let mut picture = Video::new(format, track.width, track.height);
-    for (plane, value) in [(0, 16_u16), (1, 128), (2, 128)] {
-        match format {
-            Pixel::YUV420P10LE => {
-                let code = (value << 2).to_le_bytes();
-                picture.data_mut(plane).chunks_exact_mut(2).for_each(|place| place.copy_from_slice(&code));
-            }
-            _ => picture.data_mut(plane).fill(value as u8),
-        }
-    }
-    picture
 }
 
 fn failed(what: impl std::fmt::Display) -> Problem {

@@ -120,16 +120,9 @@ impl Glance {
                 Step::Hungry if run.draining || barren >= PACKETS_BARREN => return None,
                 Step::Hungry => {
                     barren += 1;
-                    match self.source.read() {
-                        Some(packet) if packet.stream() == self.video.stream as usize => {
-                            self.decoder.send(Some(&packet));
-                        }
-                        Some(_) => {}
-                        None => {
-                            run.draining = true;
-                            self.decoder.send(None);
-                        }
-                    }
+                    let packet = self.source.read_of(self.video.stream);
+                    run.draining = packet.is_none();
+                    self.decoder.send(packet.as_ref());
                 }
             }
         }

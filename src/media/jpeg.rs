@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
-use ffmpeg_next::filter::Graph;
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::frame::Video;
 use headwater::title::colour::BT709;
 use headwater::title::{ColourFacts, Problem, ProblemCode};
 
+use super::filters::{pull, push, single};
 use super::reference::refer;
+use super::shape::Shape;
 
 /// Encodes a picture in limited-range 4:2:0 of these colours. `quality` is the encoder's scale from 2 (best) to 31.
 pub fn encode(picture: &Video, colour: ColourFacts, quality: i32) -> Result<Bytes, Problem> {
@@ -47,25 +48,13 @@ pub fn encode(picture: &Video, colour: ColourFacts, quality: i32) -> Result<Byte
 
 /// The picture as JFIF has it: full range, with the matrix of BT.601, whatever the film has.
 fn full_range(picture: &Video, colour: ColourFacts) -> Result<Video, ffmpeg::Error> {
-    let filter = |name: &str| ffmpeg::filter::find(name).ok_or(ffmpeg::Error::FilterNotFound);
-    let mut graph = Graph::new();
-    // SAFETY: the graph is freshly made and not configured yet.
-    unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
-    let (width, height) = (picture.width(), picture.height());
-    let arguments = format!("video_size={width}x{height}:pix_fmt=yuv420p:time_base=1/1000:pixel_aspect=1/1");
-    graph.add(&filter("buffer")?, "in", &arguments)?;
-    graph.add(&filter("buffersink")?, "out", "")?;
     let matrix = if colour.matrix == BT709 { "bt709" } else { "bt601" };
-    let spec = format!("scale=in_range=tv:out_range=pc:in_color_matrix={matrix}:out_color_matrix=bt601:flags=bicubic,format=yuvj420p");
-    graph.output("in", 0)?.input("out", 0)?.parse(&spec)?;
-    graph.validate()?;
+    let scale = format!("scale=in_range=tv:out_range=pc:in_color_matrix={matrix}:out_color_matrix=bt601:flags=bicubic,format=yuvj420p");
+    let mut graph = single(&Shape::of(picture), &scale)?;
     let mut shared = Video::empty();
     refer(&mut shared, picture)?;
-    shared.set_pts(Some(0));
-    graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&shared)?;
-    let mut converted = Video::empty();
-    graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut converted)?;
-    Ok(converted)
+    push(&mut graph, shared)?;
+    pull(&mut graph, "out")
 }
 
 fn failed(what: impl std::fmt::Display) -> Problem {

@@ -29,11 +29,8 @@ pub fn listen(file: &Arc<File>, stream: u32, pulse: &Pulse) -> Result<Loudness, 
     let mut frame = Audio::empty();
     let mut ended = false;
     while !ended {
-        let packet = source.read();
+        let packet = source.read_of(stream);
         ended = packet.is_none();
-        if packet.as_ref().is_some_and(|packet| packet.stream() != stream as usize) {
-            continue;
-        }
         decoder.send(packet.as_ref());
         loop {
             match decoder.receive(&mut frame) {

@@ -14,8 +14,10 @@ use headwater::title::{KeyFrame, ScanFacts, Seam, VideoFacts};
 
 use super::comb::is_torn;
 use super::decoder::{Decoder, Step};
+use super::filters::{pull, push, single};
 use super::pulse::Pulse;
 use super::reference::refer;
+use super::shape::Shape;
 use super::source::Source;
 
 /// Places looked at.
@@ -104,13 +106,7 @@ fn look_at(source: &mut Source, video: &VideoFacts, key: KeyFrame, seen: &mut Sc
         if compared >= PICTURES || packet.is_none() {
             return;
         }
-        packet = loop {
-            match source.read() {
-                Some(packet) if packet.stream() == video.stream as usize => break Some(packet),
-                Some(_) => {}
-                None => break None,
-            }
-        };
+        packet = source.read_of(video.stream);
     }
 }
 
@@ -131,19 +127,7 @@ struct Flags {
 
 impl Eye {
     fn open(like: &Video) -> Result<Self, ffmpeg::Error> {
-        let mut graph = Graph::new();
-        // SAFETY: the graph is freshly made and not configured yet; the format is read from a frame that is alive.
-        let format = unsafe {
-            (*graph.as_mut_ptr()).nb_threads = 1;
-            (*like.as_ptr()).format
-        };
-        let filter = |name: &str| ffmpeg::filter::find(name).ok_or(ffmpeg::Error::FilterNotFound);
-        let arguments = format!("video_size={}x{}:pix_fmt={format}:time_base=1/1000:pixel_aspect=1/1", like.width(), like.height());
-        graph.add(&filter("buffer")?, "in", &arguments)?;
-        graph.add(&filter("buffersink")?, "out", "")?;
-        graph.output("in", 0)?.input("out", 0)?.parse("[in]idet[out]")?;
-        graph.validate()?;
-        Ok(Self { graph, waiting: VecDeque::new(), before: None })
+        Ok(Self { graph: single(&Shape::of(like), "idet")?, waiting: VecDeque::new(), before: None })
     }
 
     /// Shows the next picture, and notes what is found out about earlier ones; gives how many these are. The first of all
@@ -155,13 +139,11 @@ impl Eye {
             repeat: (0.5..1.5).contains(&picture.repeat()),
         };
         self.waiting.push_back(flags);
-        self.graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(picture)?;
+        let mut shared = Video::empty();
+        refer(&mut shared, picture)?;
+        push(&mut self.graph, shared)?;
         let mut count = 0;
-        loop {
-            let mut judged = Video::empty();
-            if self.graph.get("out").ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut judged).is_err() {
-                break;
-            }
+        while let Ok(judged) = pull(&mut self.graph, "out") {
             let flags = self.waiting.pop_front();
             let mut shown = Video::empty();
             refer(&mut shown, &judged)?;

@@ -9,6 +9,7 @@ use ffmpeg_next::filter::Graph;
 use ffmpeg_next::frame::Video;
 use headwater::title::{ColourFacts, LightFacts, Orientation, Plan, VideoFacts, VideoRange};
 
+use super::filters::{graph, pull, push};
 use super::recolour::{self, Recolour};
 use super::reference::refer;
 use super::shape::{Shape, Siting};
@@ -128,38 +129,6 @@ const FORM_NAME: &str = "yuv444p10le";
 /// Chroma of the rungs lies where players expect it, level with the left sample.
 const LEFT_OUT: &str = "out_h_chr_pos=0:out_v_chr_pos=128";
 const LEFT_IN: &str = "in_h_chr_pos=0:in_v_chr_pos=128";
-
-fn push(graph: &mut Graph, mut picture: Video) -> Result<(), ffmpeg::Error> {
-    picture.set_pts(Some(0));
-    graph.get("in").ok_or(ffmpeg::Error::FilterNotFound)?.source().add(&picture)
-}
-
-fn pull(graph: &mut Graph, sink: &str) -> Result<Video, ffmpeg::Error> {
-    let mut picture = Video::empty();
-    graph.get(sink).ok_or(ffmpeg::Error::FilterNotFound)?.sink().frame(&mut picture)?;
-    Ok(picture)
-}
-
-/// A graph from `in`, which takes pictures of that shape, to the sinks.
-fn graph(shape: &Shape, spec: &str, sinks: &[String]) -> Result<Graph, ffmpeg::Error> {
-    let mut graph = Graph::new();
-    // SAFETY: the graph is freshly made and not configured yet.
-    unsafe { (*graph.as_mut_ptr()).nb_threads = 1 };
-    let filter = |name: &str| ffmpeg::filter::find(name).ok_or(ffmpeg::Error::FilterNotFound);
-    let arguments = format!("video_size={}x{}:pix_fmt={}:time_base=1/1000:pixel_aspect=1/1", shape.width, shape.height, shape.format);
-    graph.add(&filter("buffer")?, "in", &arguments)?;
-    for sink in sinks {
-        graph.add(&filter("buffersink")?, sink, "")?;
-    }
-    let mut parser = graph.output("in", 0)?;
-    for sink in sinks {
-        parser = parser.input(sink, 0)?;
-    }
-    // Chains are parted by a semicolon; none follows the last.
-    parser.parse(spec.trim_end_matches(';'))?;
-    graph.validate()?;
-    Ok(graph)
-}
 
 fn sink_name(index: usize) -> String {
     format!("out{index}")

@@ -3,30 +3,18 @@
 use bytes::Bytes;
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ChannelLayout;
-use ffmpeg_next::ffi;
-use ffmpeg_next::format::Sample;
-use ffmpeg_next::format::sample::Type;
 use ffmpeg_next::frame::Audio;
 use headwater::title::{AAC_FRAME_SAMPLES, Problem, ProblemCode};
 
+use super::audio_encoder::{FORMAT, open_aac};
+
 /// Frames encoded until the encoder has forgotten that it just began.
 const FRAMES: i64 = 4;
-const FORMAT: Sample = Sample::F32(Type::Planar);
 
 /// One frame of mono or stereo silence at `sample_rate`, as it stands amid silence.
 pub fn silent_frame(sample_rate: u32, channels: u32) -> Result<Bytes, Problem> {
     let layout = if channels == 1 { ChannelLayout::MONO } else { ChannelLayout::STEREO };
-    let codec = ffmpeg::encoder::find(ffmpeg::codec::Id::AAC).ok_or_else(|| failed("FFmpeg here has no AAC encoder"))?;
-    let mut context = ffmpeg::codec::Context::new_with_codec(codec);
-    context.set_threading(ffmpeg::threading::Config { count: 1, ..Default::default() });
-    let mut audio = context.encoder().audio().map_err(failed)?;
-    audio.set_rate(sample_rate as i32);
-    audio.set_format(FORMAT);
-    audio.set_channel_layout(layout);
-    audio.set_time_base(ffmpeg::Rational::new(1, sample_rate as i32));
-    // SAFETY: the context is owned here and not open yet.
-    unsafe { (*audio.as_mut_ptr()).flags |= (ffi::AV_CODEC_FLAG_GLOBAL_HEADER | ffi::AV_CODEC_FLAG_BITEXACT) as i32 };
-    let mut encoder = audio.open().map_err(failed)?;
+    let mut encoder = open_aac(sample_rate, layout, None)?;
     let mut packet = ffmpeg::Packet::empty();
     let mut last = None;
     for index in 0..FRAMES {

@@ -6,6 +6,8 @@ use ffmpeg_next::codec::Context;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
 
+use super::stream_facts;
+
 /// What was seen of a stream's size so far.
 pub struct SizeWatch {
     parser: Option<Parser>,
@@ -26,9 +28,8 @@ impl SizeWatch {
     /// Looks at a key frame.
     pub fn take(&mut self, packet: &ffmpeg::Packet) {
         let Some(data) = packet.data() else { return };
-        let extradata = packet.side_data().find(|side| side.kind() == ffmpeg::packet::side_data::Type::NewExtraData);
-        if let (Some(parser), Some(extradata)) = (&mut self.parser, extradata) {
-            parser.restart(extradata.data());
+        if let (Some(parser), Some(extradata)) = (&mut self.parser, stream_facts::new_extradata(packet)) {
+            parser.restart(&extradata);
         }
         let size = if self.is_vp9 { vp9_size(data) } else { self.parser.as_mut().and_then(|parser| parser.size(packet)) };
         if let Some(size) = size {

@@ -146,16 +146,21 @@ impl Source {
         }
     }
 
+    /// The next packet of `stream`; absent at the end.
+    pub fn read_of(&mut self, stream: u32) -> Option<ffmpeg::Packet> {
+        std::iter::from_fn(|| self.read()).find(|packet| packet.stream() == stream as usize)
+    }
+
     /// Goes to the packet of `stream` with presentation (or, lacking one, decoding) time `pts` and returns it; absent when
     /// no such packet can be found. Tries the demuxer's index and the byte offset, then reads from the start.
     pub fn find_packet(&mut self, stream: u32, pts: i64, position: Option<u64>) -> Option<ffmpeg::Packet> {
         // MPEG's streams have no index: a search by time takes many reads and often ends behind a picture that is shown
         // later than others. A place in bytes is as good as the packet.
-        let ways = match self.input.format().name() {
+        let ways: &[Way] = match self.input.format().name() {
             // All palettes up to the packet have to be seen.
-            _ if self.has_palette(stream) => [Way::Start; 3],
-            "mpegts" | "mpeg" => [Way::Bytes, Way::Time, Way::Start],
-            _ => [Way::Time, Way::Bytes, Way::Start],
+            _ if self.has_palette(stream) => &[Way::Start],
+            "mpegts" | "mpeg" => &[Way::Bytes, Way::Time, Way::Start],
+            _ => &[Way::Time, Way::Bytes, Way::Start],
         };
         for way in ways {
             let there = match (way, position) {
@@ -167,10 +172,7 @@ impl Source {
             if !there {
                 continue;
             }
-            while let Some(mut packet) = self.read() {
-                if packet.stream() != stream as usize {
-                    continue;
-                }
+            while let Some(mut packet) = self.read_of(stream) {
                 let here = u64::try_from(packet.position()).ok();
                 if position.is_some() && here == position {
                     self.clocks.count_from(&mut packet, pts);

@@ -14,6 +14,7 @@ use headwater::title::{
 };
 use headwater::worker::protocol::MadeStills;
 
+use super::black::black;
 use super::cover;
 use super::deinterlace::LonePicture;
 use super::glance::Glance;
@@ -154,16 +155,7 @@ impl Stills<'_> {
     }
 
     fn small(&mut self, from: From) -> Result<Option<Tile>, Problem> {
-        let decoded;
-        let picture = match from {
-            From::KeyFrame(key) => {
-                decoded = self.glance.key_frame(key);
-                decoded.as_ref()
-            }
-            From::Time(pts) => self.glance.picture(pts, true),
-        };
-        let Some(picture) = picture else { return Ok(None) };
-        let picture = self.tile.shrink(picture)?;
+        let Some(picture) = shrunk(&mut self.glance, from, true, &mut self.tile)? else { return Ok(None) };
         let looks = Looks::of(picture.data(0), picture.stride(0), picture.width() as usize, picture.height() as usize);
         Ok(Some(Tile { picture, from, looks, later: None }))
     }
@@ -188,16 +180,8 @@ impl Stills<'_> {
         let largest = self.plan.video.first().map_or((2, 2), |track| (track.width, track.height));
         let (width, height) = poster_size(largest.0, largest.1);
         let mut full = Shrink::to(self.plan, self.video, width, height);
-        let decoded;
-        let picture = match chosen.from {
-            From::KeyFrame(key) => {
-                decoded = self.glance.key_frame(key);
-                decoded.as_ref()
-            }
-            From::Time(pts) => self.glance.picture(pts, false),
-        };
-        let Some(picture) = picture else { return Ok(None) };
-        jpeg::encode(&full.shrink(picture)?, self.colour, POSTER_QUALITY).map(Some)
+        let picture = shrunk(&mut self.glance, chosen.from, false, &mut full)?;
+        picture.map(|picture| jpeg::encode(&picture, self.colour, POSTER_QUALITY)).transpose()
     }
 
     /// Whether the picture half a second later looks like it.
@@ -214,7 +198,10 @@ impl Stills<'_> {
     }
 
     fn sheets(&self, tiles: &[Option<Tile>]) -> Result<Vec<bytes::Bytes>, Problem> {
-        let mut sheets: Vec<Video> = (0..self.board.sheets()).map(|sheet| black(self.board.sheet_size(sheet))).collect();
+        let mut sheets: Vec<Video> = (0..self.board.sheets())
+            .map(|sheet| self.board.sheet_size(sheet))
+            .map(|(width, height)| black(Pixel::YUV420P, width, height))
+            .collect();
         // Before the first picture, the first picture.
         let mut shown = tiles.iter().flatten().next();
         for (number, tile) in (0..).zip(tiles) {
@@ -245,6 +232,14 @@ impl Stills<'_> {
     }
 }
 
+/// A picture of the source in another size; absent when nothing comes out of the decoder.
+fn shrunk(glance: &mut Glance, from: From, rough: bool, to: &mut Shrink<'_>) -> Result<Option<Video>, Problem> {
+    match from {
+        From::KeyFrame(key) => glance.key_frame(key).map(|picture| to.shrink(&picture)).transpose(),
+        From::Time(pts) => glance.picture(pts, rough).map(|picture| to.shrink(picture)).transpose(),
+    }
+}
+
 /// Brings pictures upright, in square pixels and 8-bit limited range, to one size: the way of the renditions.
 pub struct Shrink<'a> {
     plan: Plan,
@@ -272,14 +267,6 @@ impl<'a> Shrink<'a> {
         let pictures = self.scaler.as_mut().map(|scaler| scaler.scale(picture)).transpose().map_err(failed)?;
         pictures.and_then(|pictures| pictures.into_iter().next()).ok_or_else(|| failed("no picture came out"))
     }
-}
-
-fn black((width, height): (u32, u32)) -> Video {
-    let mut picture = Video::new(Pixel::YUV420P, width, height);
-    for (plane, value) in [(0, 16), (1, 128), (2, 128)] {
-        picture.data_mut(plane).fill(value);
-    }
-    picture
 }
 
 /// Lays a picture on a sheet; both are 4:2:0, and the place is even.

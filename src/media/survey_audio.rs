@@ -169,13 +169,14 @@ impl AudioSurvey {
                     let mut decoder = at_end.take();
                     let decoded = decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet));
                     self.length = PacketLength::Decoded(decoder);
-                    return self.count(packet, parameters, (start, jumped), decoded);
+                    decoded
+                } else {
+                    if last.len() >= LAST_PACKETS {
+                        last.pop_front();
+                    }
+                    last.push_back((packet.clone(), start));
+                    (length, None)
                 }
-                if last.len() >= LAST_PACKETS {
-                    last.pop_front();
-                }
-                last.push_back((packet.clone(), start));
-                (length, None)
             }
             PacketLength::Decoded(decoder) => decoder.as_mut().map_or((0, None), |decoder| decoded_length(decoder, packet)),
         };

@@ -1,16 +1,17 @@
 //! The survey of one video stream: when its pictures are shown and where decoding can begin.
 
-use super::avc_survey::AvcSurvey;
-use super::shape::Shape;
-use super::size_watch::SizeWatch;
-use super::{light, stream_facts};
 use ffmpeg_next as ffmpeg;
 use ffmpeg_next::ffi;
 use ffmpeg_next::format::stream::Stream;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf::nal;
 use headwater::title::colour::UNSPECIFIED;
-use headwater::title::{CopyDoubt, Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
+use headwater::title::{Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
+
+use super::avc_survey::AvcSurvey;
+use super::shape::Shape;
+use super::size_watch::SizeWatch;
+use super::{light, stream_facts};
 
 /// What the packets of a video stream have told so far.
 pub struct VideoSurvey {
@@ -34,12 +35,9 @@ impl VideoSurvey {
         let parameters = stream_facts::parameters(stream);
         let (pixel_format, bit_depth) = stream_facts::pixel_format(parameters);
         let time_base = stream_facts::time_base(stream);
+        let side = |pixels: i32| u32::try_from(pixels).unwrap_or(0);
         let facts = VideoFacts {
-            stream: 0,
-            codec: String::new(),
             profile: stream_facts::profile_name(parameters),
-            width: u32::try_from(parameters.width).unwrap_or(0),
-            height: u32::try_from(parameters.height).unwrap_or(0),
             sample_aspect: stream_facts::sample_aspect(stream),
             orientation: stream_facts::orientation(stream),
             pixel_format,
@@ -47,28 +45,9 @@ impl VideoSurvey {
             colour: stream_facts::colour(parameters),
             light: light::of_stream(stream),
             dolby_vision: light::dolby_vision(stream),
-            coded_aspect: (0, 1),
-            size_change_count: 0,
             field_order: stream_facts::field_order(parameters),
-            scan: None,
-            time_base,
-            first_pts: 0,
-            last_pts: 0,
-            end_pts: 0,
-            frame_count: 0,
-            interval_median: 0,
-            interval_quick: 0,
-            interval_paired_count: 0,
-            interval_paired_ticks: 0,
-            interval_max: 0,
-            interval_regular_count: 0,
-            interval_regular_ticks: 0,
             declared_rate: stream_facts::declared_rate(stream),
-            key_frames: Vec::new(),
-            undecodable_lead_count: 0,
-            holes: Vec::new(),
-            missing_count: 0,
-            avc: Err(CopyDoubt::Codec),
+            ..VideoFacts::bare(side(parameters.width), side(parameters.height), time_base)
         };
         let key_spacing = (KEY_SPACING_S * f64::from(time_base.den) / f64::from(time_base.num)) as i64;
         let avc = AvcSurvey::begin(parameters, key_spacing);

@@ -104,15 +104,16 @@ impl VideoEncoder {
                 VideoCodec::Avc => nal::to_sample(data),
                 VideoCodec::Hevc => hevc::to_sample(data),
             };
+            let sync = match self.codec {
+                VideoCodec::Avc => nal::is_idr(&data),
+                VideoCodec::Hevc => hevc::is_idr(&data),
+            };
             // Decoding times count from the cut, one a frame; what is shown earlier than that gets a negative offset.
             let shown = pts - self.samples.len() as i64;
             self.samples.push(Sample {
                 duration_ticks: self.frame_ticks as u32,
                 composition_offset_ticks: i32::try_from(shown).map_err(failed)? * self.frame_ticks,
-                sync: match self.codec {
-                    VideoCodec::Avc => packet.is_key(),
-                    VideoCodec::Hevc => hevc::is_idr(&data),
-                },
+                sync,
                 data,
             });
         }

@@ -28,7 +28,7 @@ pub struct VideoLane {
     times: Times,
     /// What a demuxer makes of damaged packets depends on what it read before them, and on long after: decoding of a source
     /// that has any never runs on.
-    sound: bool,
+    may_run_on: bool,
     state: Run,
 }
 
@@ -112,52 +112,56 @@ pub enum Shown<'a> {
 }
 
 impl VideoLane {
-    /// Opens the decoder for the plan's video stream.
-    /// `sound` when the survey found its packets undamaged.
-    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan, sound: bool) -> Option<Self> {
+    /// Opens the decoder for the plan's video stream. It `may_run_on` from one segment to the next when the survey found neither
+    /// damage nor leaps of the clock.
+    pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan, may_run_on: bool) -> Option<Self> {
         source.only(video.stream);
         let decoder = Decoder::open(&source, video.stream)?;
         let frames_per_second = plan.timeline.frame_rate().per_second();
         let (video, origin, deinterlace) = (video.clone(), plan.origin, plan.deinterlace);
         let times = Times::of(&source, &video);
         let lead_slots = lead_slots(&video, plan);
-        Some(Self { source, decoder, video, origin, frames_per_second, lead_slots, deinterlace, times, sound, state: Run::default() })
+        Some(Self { source, decoder, video, origin, frames_per_second, lead_slots, deinterlace, times, may_run_on, state: Run::default() })
     }
 
     /// Gets ready to show `slot` and what follows it. True when decoding started anew at the key frame before it, false
     /// when it runs on.
-    pub fn start(&mut self, slot: u64) -> bool {
-        if self.state.at == Some(slot) && !self.state.damaged && self.sound {
+    ///
+    /// # Errors
+    /// When the decoder cannot be opened again.
+    pub fn start(&mut self, slot: u64) -> Result<bool, ffmpeg::Error> {
+        if self.state.at == Some(slot) && !self.state.damaged && self.may_run_on {
             self.state.dropped = 0;
             if let Some(held) = &mut self.state.held {
                 held.shown = false;
             }
-            return false;
+            return Ok(false);
         }
-        self.restart(slot);
-        true
+        self.restart(slot)?;
+        Ok(true)
     }
 
     /// Starts anew at the key frame before `slot`, or at one still earlier when nothing comes out in time for `slot`: some
     /// key frames are only where pictures begin to heal.
-    pub fn restart(&mut self, slot: u64) {
+    ///
+    /// # Errors
+    /// When the decoder cannot be opened again.
+    pub fn restart(&mut self, slot: u64) -> Result<(), ffmpeg::Error> {
         let nearest = self.key_frame_before(slot);
         let mut back = 0;
         loop {
             let index = nearest.saturating_sub(back);
-            self.begin_at(index, slot);
+            self.begin_at(index, slot)?;
             if index == 0 || self.state.ahead.as_ref().is_some_and(|first| first.slot <= i128::from(slot)) {
-                return;
+                return Ok(());
             }
             back = (back * 2).max(1);
         }
     }
 
-    fn begin_at(&mut self, index: usize, slot: u64) {
+    fn begin_at(&mut self, index: usize, slot: u64) -> Result<(), ffmpeg::Error> {
         // A decoder of its own for each start: one that met damage keeps traces of it, even when it is flushed.
-        if let Some(decoder) = Decoder::open(&self.source, self.video.stream) {
-            self.decoder = decoder;
-        }
+        self.decoder = Decoder::open(&self.source, self.video.stream).ok_or(ffmpeg::Error::DecoderNotFound)?;
         let first = self.video.key_frames.get(index).copied();
         let packet = first.and_then(|key| self.source.find_packet(self.video.stream, key.pts, key.position));
         let deinterlacer = self.deinterlace.map(|way| Deinterlacer::new(way, self.video.interval_median, index > 0));
@@ -167,6 +171,7 @@ impl VideoLane {
             None => self.state.ended = true,
         }
         self.state.ahead = self.decode();
+        Ok(())
     }
 
     /// Whether the source turned out to be damaged in this run.
@@ -240,10 +245,14 @@ impl VideoLane {
             let Decoded { pts, picture, damaged } = self.decode_stored()?;
             return Some(Slotted { slot: self.slot(pts), picture, damaged, shown: false });
         }
+        let mut all_are_in = false;
         loop {
             if let Some(Whole { half_ticks, picture, damaged }) = self.state.deinterlacer.as_mut()?.take() {
                 let slot = self.slot_at(self.video.time_base.seconds(half_ticks) / 2);
                 return Some(Slotted { slot, picture, damaged, shown: false });
+            }
+            if all_are_in {
+                return None;
             }
             let stored = self.decode_stored();
             let first_pts = self.state.first_pts;
@@ -258,9 +267,7 @@ impl VideoLane {
                 }
                 None => {
                     deinterlacer.end();
-                    let Whole { half_ticks, picture, damaged } = deinterlacer.take()?;
-                    let slot = self.slot_at(self.video.time_base.seconds(half_ticks) / 2);
-                    return Some(Slotted { slot, picture, damaged, shown: false });
+                    all_are_in = true;
                 }
             }
         }
@@ -305,14 +312,9 @@ impl VideoLane {
     }
 
     fn next_packet(&mut self) -> Option<ffmpeg::Packet> {
-        while !self.state.ended {
-            match self.source.read() {
-                Some(packet) if packet.stream() == self.video.stream as usize => return Some(packet),
-                Some(_) => {}
-                None => self.state.ended = true,
-            }
-        }
-        None
+        let packet = if self.state.ended { None } else { self.source.read_of(self.video.stream) };
+        self.state.ended = packet.is_none();
+        packet
     }
 
     fn send(&mut self, packet: &ffmpeg::Packet) {

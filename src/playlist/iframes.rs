@@ -3,12 +3,11 @@
 //! They name byte ranges of the media segments ([`KeyFrameSpan`]), which only the segments themselves tell; so they can be
 //! written once all are made, and then never change.
 
-use std::collections::HashMap;
-
-use m3u8_rs::{ByteRange, Map, MediaPlaylist, MediaPlaylistType, MediaSegment};
+use m3u8_rs::{ByteRange, MediaSegment};
 
 use super::durations::Durations;
-use super::{Error, VERSION, names};
+use super::media::{Of, write};
+use super::{Error, names};
 use crate::title::{KeyFrameSpan, Plan, TrackId, TrackKind};
 
 /// The I-frame playlist of a track of pictures. `key_frames` are those of its segments, in order.
@@ -27,29 +26,13 @@ pub fn i_frames(plan: &Plan, track: TrackId, key_frames: &[KeyFrameSpan]) -> Res
     }
     let durations = Durations::of(plan);
     let entries = plan.timeline.segments().zip(durations.seconds(track)).zip(key_frames);
-    let mut segments: Vec<MediaSegment> = entries
-        .map(|((number, duration), span)| MediaSegment {
-            uri: names::segment(number),
-            duration,
-            byte_range: Some(ByteRange { length: span.length_bytes, offset: Some(span.offset_bytes) }),
-            ..MediaSegment::empty()
-        })
-        .collect();
-    if let Some(first) = segments.first_mut() {
-        first.map = Some(Map { uri: names::INIT.to_owned(), byte_range: None, other_attributes: HashMap::new() });
-    }
-    let playlist = MediaPlaylist {
-        version: Some(VERSION),
-        target_duration: durations.target_s(),
-        playlist_type: Some(MediaPlaylistType::Vod),
-        i_frames_only: true,
-        segments,
-        end_list: true,
-        ..MediaPlaylist::default()
-    };
-    let mut text = Vec::new();
-    playlist.write_to(&mut text)?;
-    Ok(String::from_utf8(text)?)
+    let segments = entries.map(|((number, duration), span)| MediaSegment {
+        uri: names::segment(number),
+        duration,
+        byte_range: Some(ByteRange { length: span.length_bytes, offset: Some(span.offset_bytes) }),
+        ..MediaSegment::empty()
+    });
+    write(Of::KeyFrames, &durations, segments.collect())
 }
 
 #[cfg(test)]

@@ -11,6 +11,17 @@ use crate::title::{Plan, TrackId, TrackKind};
 /// `EXT-X-VERSION` of a playlist without `EXT-X-MAP`: fractions in `EXTINF` need 3 (RFC 8216bis 8).
 const VERSION_OF_TEXT: usize = 3;
 
+/// What the segments of a playlist are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Pictures or sound.
+    Media,
+    /// Pictures, of which the key frames alone are named.
+    KeyFrames,
+    /// Subtitles.
+    Text,
+}
+
 /// The media playlist of a text track: cut where the pictures are, or the sound when there are none. It is the same for every
 /// text track, as they differ in the segments that it names relative to itself.
 ///
@@ -20,7 +31,7 @@ pub fn text(plan: &Plan) -> Result<String, Error> {
     let durations = Durations::of(plan);
     let numbers = plan.timeline.segments().zip(durations.seconds(TrackId::text(0)));
     let segments = numbers.map(|(number, duration)| MediaSegment { uri: names::text_segment(number), duration, ..MediaSegment::empty() });
-    write(VERSION_OF_TEXT, &durations, segments.collect())
+    write(Of::Text, &durations, segments.collect())
 }
 
 /// The media playlist of a track of pictures or sound. That segments are independent is said once, in the multivariant playlist.
@@ -32,23 +43,21 @@ pub fn media(plan: &Plan, track: TrackId) -> Result<String, Error> {
         return Err(Error::NoSuchTrack(track));
     }
     let durations = Durations::of(plan);
-    let mut segments: Vec<MediaSegment> = plan
-        .timeline
-        .segments()
-        .zip(durations.seconds(track))
-        .map(|(number, duration)| MediaSegment { uri: names::segment(number), duration, ..MediaSegment::empty() })
-        .collect();
-    if let Some(first) = segments.first_mut() {
-        first.map = Some(Map { uri: names::INIT.to_owned(), byte_range: None, other_attributes: HashMap::new() });
-    }
-    write(VERSION, &durations, segments)
+    let numbers = plan.timeline.segments().zip(durations.seconds(track));
+    let segments = numbers.map(|(number, duration)| MediaSegment { uri: names::segment(number), duration, ..MediaSegment::empty() });
+    write(Of::Media, &durations, segments.collect())
 }
 
-fn write(version: usize, durations: &Durations, segments: Vec<MediaSegment>) -> Result<String, Error> {
+/// A playlist of these segments. What needs an init segment names it before the first.
+pub(super) fn write(of: Of, durations: &Durations, mut segments: Vec<MediaSegment>) -> Result<String, Error> {
+    if let Some(first) = segments.first_mut().filter(|_| of != Of::Text) {
+        first.map = Some(Map { uri: names::INIT.to_owned(), byte_range: None, other_attributes: HashMap::new() });
+    }
     let playlist = MediaPlaylist {
-        version: Some(version),
+        version: Some(if of == Of::Text { VERSION_OF_TEXT } else { VERSION }),
         target_duration: durations.target_s(),
         playlist_type: Some(MediaPlaylistType::Vod),
+        i_frames_only: of == Of::KeyFrames,
         segments,
         end_list: true,
         ..MediaPlaylist::default()

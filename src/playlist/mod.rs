@@ -23,7 +23,7 @@ pub use storyboard::storyboard;
 
 use crate::title::TrackId;
 
-/// `EXT-X-VERSION` of all playlists: `EXT-X-MAP` outside of I-frame playlists needs 6 (RFC 8216bis 8), and the
+/// `EXT-X-VERSION` of all playlists but those of text: `EXT-X-MAP` outside of I-frame playlists needs 6 (RFC 8216bis 8), and the
 /// multivariant playlist announces it, so that a player too old learns it at once.
 const VERSION: usize = 6;
 

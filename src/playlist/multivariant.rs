@@ -14,9 +14,9 @@ use crate::title::{AudioTier, FrameRate, Generation, Plan, TrackId, VideoRange, 
 pub struct TrackFacts {
     /// Its codec string, read from its written init segment.
     pub codec: String,
-    /// Its peak once all its segments are measured; until then the plan's promise stands in for it.
+    /// Its peak once all its segments are measured; until both are known, the plan's promise stands in for them.
     pub peak_bps: Option<u64>,
-    /// Its average once all its segments are measured; until then the plan's promise stands in for it.
+    /// Its average likewise.
     pub average_bps: Option<u64>,
     /// Rates of its I-frame playlist, once that can be written.
     pub key_frames: Option<Rates>,
@@ -39,6 +39,9 @@ pub fn multivariant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackI
     let groups = sound_groups::groups(plan);
     let has_surround = plan.audio.iter().any(|audio| audio.tier == AudioTier::Surround);
     let grouped = !plan.video.is_empty() || has_surround || groups.iter().any(|group| group.members.len() > 1);
+    let pictures = variant_order(plan).into_iter().map(|index| known(TrackId::video(index))).collect::<Result<Vec<_>, _>>()?;
+    let with_pictures =
+        |beside: Beside<'_>| pictures.iter().map(|track| picture_variant(plan, generation, track, beside)).collect::<Vec<_>>();
     let mut variants = Vec::new();
     let mut alternatives = Vec::new();
     for group in &groups {
@@ -46,20 +49,16 @@ pub fn multivariant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackI
         if grouped {
             alternatives.extend(sound_groups::renditions(plan, generation, group));
         }
-        for index in variant_order(plan) {
-            variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, Some((group.id, members.as_slice()))));
-        }
+        variants.extend(with_pictures(Some((group.id, members.as_slice()))));
         if let (true, Some((first, others))) = (plan.video.is_empty(), members.split_first()) {
             // Players that load the variant beside a chosen rendition carry two of them.
             variants.push(variant(generation, first, grouped.then_some((group.id, others))));
         }
     }
     if groups.is_empty() {
-        for index in variant_order(plan) {
-            variants.push(picture_variant(plan, generation, &known(TrackId::video(index))?, None));
-        }
+        variants.extend(with_pictures(None));
     }
-    variants.extend(variant_order(plan).into_iter().filter_map(|index| i_frame_variant(plan, generation, facts, TrackId::video(index))));
+    variants.extend(pictures.iter().filter_map(|track| i_frame_variant(plan, generation, facts, track.track)));
     if variants.is_empty() {
         return Err(Error::NoTracks);
     }
@@ -83,10 +82,11 @@ struct Known<'a> {
 
 fn known<'a>(plan: &Plan, durations: &Durations, facts: &'a BTreeMap<TrackId, TrackFacts>, track: TrackId) -> Result<Known<'a>, Error> {
     let facts = facts.get(&track).ok_or(Error::NoFacts(track))?;
-    let promise = promised(plan, durations, track).ok_or(Error::NoSuchTrack(track))?;
-    let peak_bps = facts.peak_bps.unwrap_or(promise.peak_bps);
-    let average_bps = facts.average_bps.unwrap_or(promise.average_bps);
-    Ok(Known { track, codec: &facts.codec, rates: Rates { peak_bps, average_bps } })
+    let rates = match (facts.peak_bps, facts.average_bps) {
+        (Some(peak_bps), Some(average_bps)) => Rates { peak_bps, average_bps },
+        _ => promised(plan, durations, track).ok_or(Error::NoSuchTrack(track))?,
+    };
+    Ok(Known { track, codec: &facts.codec, rates })
 }
 
 /// Indices of the video tracks: first the one that starts fast, then the others from the highest to the lowest, those of
@@ -122,11 +122,7 @@ fn picture_variant(plan: &Plan, generation: Generation, track: &Known<'_>, besid
 fn i_frame_variant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackId, TrackFacts>, track: TrackId) -> Option<VariantStream> {
     let (size, facts) = (plan.video.get(usize::from(track.index))?, facts.get(&track)?);
     let rates = facts.key_frames?;
-    let range = match size.range {
-        VideoRange::Sdr => "SDR",
-        VideoRange::Pq => "PQ",
-        VideoRange::Hlg => "HLG",
-    };
+    let range = QuotedOrUnquoted::Unquoted(video_range(size.range).to_owned());
     Some(VariantStream {
         is_i_frame: true,
         uri: names::i_frames(generation, track),
@@ -134,7 +130,7 @@ fn i_frame_variant(plan: &Plan, generation: Generation, facts: &BTreeMap<TrackId
         average_bandwidth: Some(rates.average_bps),
         codecs: Some(facts.codec.clone()),
         resolution: Some(Resolution { width: size.width.into(), height: size.height.into() }),
-        other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), QuotedOrUnquoted::Unquoted(range.to_owned()))])),
+        other_attributes: Some(HashMap::from([("VIDEO-RANGE".to_owned(), range)])),
         ..VariantStream::default()
     })
 }
@@ -167,13 +163,17 @@ fn variant(generation: Generation, track: &Known<'_>, beside: Beside<'_>) -> Var
 fn picture_attributes(rate: FrameRate, range: VideoRange) -> HashMap<String, QuotedOrUnquoted> {
     let (num, den) = rate.fraction();
     let thousandths = (u64::from(num) * 2000 + u64::from(den)) / (2 * u64::from(den));
-    let range = match range {
+    let value = format!("{}.{:03},VIDEO-RANGE={}", thousandths / 1000, thousandths % 1000, video_range(range));
+    HashMap::from([("FRAME-RATE".to_owned(), QuotedOrUnquoted::Unquoted(value))])
+}
+
+/// VIDEO-RANGE of RFC 8216bis 4.4.6.2.
+fn video_range(range: VideoRange) -> &'static str {
+    match range {
         VideoRange::Sdr => "SDR",
         VideoRange::Pq => "PQ",
         VideoRange::Hlg => "HLG",
-    };
-    let value = format!("{}.{:03},VIDEO-RANGE={range}", thousandths / 1000, thousandths % 1000);
-    HashMap::from([("FRAME-RATE".to_owned(), QuotedOrUnquoted::Unquoted(value))])
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Bit rates of a track: measured from its segments, or promised from the plan while they are not all made.
 
 use super::durations::Durations;
-use crate::title::{AAC_FRAME_SAMPLES, AacFacts, AudioMethod, AudioTrack, Plan, TrackId, TrackKind, VideoMethod};
+use crate::title::{AAC_FRAME_SAMPLES, AacFacts, AudioMethod, AudioTrack, Plan, SEGMENT_BOXES_BYTES, TrackId, TrackKind, VideoMethod};
 
 /// Bit rates of a track in bits a second, container included, rounded up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,8 @@ impl Run {
     }
 }
 
-/// Bytes of `styp` and two chunks of `moof` and `mdat` beside the rows of their sample tables.
-const SEGMENT_OVERHEAD_BYTES: u64 = 260;
-/// Bytes of a row of the sample table at most: size, flags and composition offset.
-const SAMPLE_OVERHEAD_BYTES: u64 = 12;
+/// Bytes of a row of the sample table at most, where samples last equally long: size, flags and composition offset.
+const ROW_BYTES: u64 = 12;
 /// An AAC encoder holds its rate over seconds; within one segment it may take so many percent of it.
 const AAC_PEAK_PERCENT: u64 = 125;
 /// A capped rate factor usually ends so many percent of its cap.
@@ -79,7 +77,7 @@ pub(super) fn promised(plan: &Plan, durations: &Durations, track: TrackId) -> Op
     let bytes_of = |bits_of: &dyn Fn(u64) -> u64, frame_units: u64| -> Vec<u64> {
         let segment = |units: &u64| {
             let samples = units.div_ceil(frame_units.max(1));
-            bits_of(*units).div_ceil(8) + SEGMENT_OVERHEAD_BYTES + SAMPLE_OVERHEAD_BYTES * samples
+            bits_of(*units).div_ceil(8) + SEGMENT_BOXES_BYTES + ROW_BYTES * samples
         };
         durations.units(track).iter().map(segment).collect()
     };
@@ -119,7 +117,7 @@ fn copied_at_most(plan: &Plan, index: u8, audio: &AudioTrack, second_bytes_max: 
     let frames = plan.timeline.segments().filter_map(|number| plan.audio_frames(index, number));
     let bytes = frames.map(|frames| {
         let count = frames.end - frames.start;
-        count.div_ceil(second_frames) * u64::from(second_bytes_max) + SEGMENT_OVERHEAD_BYTES + SAMPLE_OVERHEAD_BYTES * count
+        count.div_ceil(second_frames) * u64::from(second_bytes_max) + SEGMENT_BOXES_BYTES + ROW_BYTES * count
     });
     bytes.collect()
 }

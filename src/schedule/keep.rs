@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalogue::{self, Catalogue, KeyFrameRates, SegmentRecord, TrackRates};
+use crate::catalogue::{self, Catalogue, SegmentRecord, TrackRates};
 use crate::cmaf;
 use crate::playlist;
 use crate::store::{self, Key, Store};
@@ -90,7 +90,6 @@ pub async fn finish(catalogue: &Catalogue, id: TitleId, now_ms: i64) -> Result<(
             // Absent for sound, and as soon as one segment has no key frame.
             let key_frames: Option<Vec<u64>> = rows().map(|row| row.key_frame.map(|span| span.length_bytes)).collect();
             let key_frames = key_frames.map(|sizes| measure(&sizes));
-            let key_frames = key_frames.map(|rates| KeyFrameRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps });
             (track, TrackRates { peak_bps: rates.peak_bps, average_bps: rates.average_bps, key_frames })
         })
         .collect();

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::colour::UNSPECIFIED;
 use super::{AacFacts, AvcFacts, CopyDoubt, Ratio, Seam};
 
 /// Length of one tick of a stream in seconds, as a fraction.
@@ -230,6 +231,49 @@ pub struct VideoFacts {
     pub holes: Vec<Hole>,
     /// Pictures missing in all such places.
     pub missing_count: u64,
+}
+
+impl VideoFacts {
+    /// Facts of which only these are known yet: upright, square pictures of 8 bits in 4:2:0 that say nothing of their colours,
+    /// and none of them there.
+    pub fn bare(width: u32, height: u32, time_base: TimeBase) -> Self {
+        Self {
+            stream: 0,
+            codec: String::new(),
+            profile: None,
+            width,
+            height,
+            sample_aspect: (1, 1),
+            orientation: Orientation::default(),
+            pixel_format: "yuv420p".into(),
+            bit_depth: 8,
+            colour: ColourFacts { full_range: None, primaries: UNSPECIFIED, transfer: UNSPECIFIED, matrix: UNSPECIFIED },
+            light: LightFacts::default(),
+            dolby_vision: None,
+            coded_aspect: (0, 1),
+            size_change_count: 0,
+            field_order: FieldOrder::Unknown,
+            scan: None,
+            time_base,
+            first_pts: 0,
+            last_pts: 0,
+            end_pts: 0,
+            frame_count: 0,
+            interval_median: 0,
+            interval_quick: 0,
+            interval_paired_count: 0,
+            interval_paired_ticks: 0,
+            interval_max: 0,
+            interval_regular_count: 0,
+            interval_regular_ticks: 0,
+            declared_rate: None,
+            key_frames: Vec::new(),
+            undecodable_lead_count: 0,
+            avc: Err(CopyDoubt::Codec),
+            holes: Vec::new(),
+            missing_count: 0,
+        }
+    }
 }
 
 /// A place in an audio stream whose sample position is known exactly.

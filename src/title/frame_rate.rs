@@ -143,11 +143,13 @@ impl FrameRate {
         if coarse || fraction.as_f64() > f64::from(limit) { Self::new(limit, 1).unwrap_or(fraction) } else { fraction }
     }
 
-    /// This rate, or the smallest whole multiple of it that is at least [`GRID_MIN`]: pictures of a slide show stay where they
-    /// are, and segments hold enough frames to seek in and to keep sound and picture together.
-    fn at_least_grid(self) -> Self {
-        let mut multiple = 1;
-        while u64::from(self.num) * u64::from(multiple) < u64::from(GRID_MIN) * u64::from(self.den) {
+    /// This rate, or the smallest whole multiple of it that is at least [`GRID_MIN`], so far as `limit` allows: pictures of a
+    /// slide show stay where they are, and segments hold enough frames to seek in and to keep sound and picture together.
+    fn at_least_grid(self, limit: u32) -> Self {
+        let of_den = |frames: u32| u64::from(frames) * u64::from(self.den);
+        let mut multiple: u32 = 1;
+        while u64::from(self.num) * u64::from(multiple) < of_den(GRID_MIN) && u64::from(self.num) * u64::from(multiple + 1) <= of_den(limit)
+        {
             multiple += 1;
         }
         Self::new(self.num.saturating_mul(multiple), self.den).unwrap_or(self)
@@ -179,7 +181,7 @@ pub fn choose(video: &VideoFacts, rate_max: u32) -> FrameRate {
     } else {
         varying(video, tick, rate_max)
     };
-    chosen.unwrap_or(still).at_most(rate_max).at_least_grid()
+    chosen.unwrap_or(still).at_most(rate_max).at_least_grid(rate_max)
 }
 
 /// The source's own rate, where nearly all pictures are equally far apart.
@@ -428,6 +430,16 @@ mod tests {
         ] {
             let rate = FrameRate::new(rate.0, rate.1).expect("a rate");
             assert_eq!(rate.at_most(limit).fraction(), expect, "{rate} at most {limit}");
+        }
+    }
+
+    #[test]
+    fn a_slow_grid_keeps_to_the_limit_too() {
+        for (interval_ms, limit, expect) in
+            [(40, 2, (25, 13)), (333, 5, (3003, 1000)), (1000, 5, (5, 1)), (1000, 2, (2, 1)), (5000, 1, (1, 1))]
+        {
+            let chosen = choose(&video_facts(1000, interval_ms, 60, None), limit);
+            assert_eq!(chosen.fraction(), expect, "{interval_ms} ms, at most {limit}");
         }
     }
 

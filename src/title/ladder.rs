@@ -49,7 +49,13 @@ impl Ladder {
     }
 }
 
+/// Rungs of a kind at most; players have no use for more, and a track's index is a byte.
+const RUNGS_MAX: usize = 32;
+
 fn check_rungs(rungs: &[Rung], faults: &mut Vec<String>) {
+    if rungs.len() > RUNGS_MAX {
+        faults.push(format!("there are {} rungs of a kind, and {RUNGS_MAX} may be", rungs.len()));
+    }
     for rung in rungs {
         if rung.short_side < 16 || rung.short_side > 4320 || rung.short_side % 2 != 0 {
             faults.push(format!("rung {}: short_side must be even and 16 to 4320", rung.name));
@@ -188,6 +194,9 @@ mod tests {
         let sound = format!("high_rate_percent = 140\n{}", rung("rung", 16));
         assert_eq!(Ladder::parse(&sound).map(|ladder| ladder.hdr_rungs.len()), Ok(0));
         assert_eq!(Ladder::parse(&format!("{sound}{}", rung("hdr", 7))).expect_err("faulty").0.len(), 1);
+        let many = |count: u32| (0..count).map(|index| rung("rung", 1000 - 2 * index)).collect::<String>();
+        let counted = |count| Ladder::parse(&format!("high_rate_percent = 140\n{}", many(count))).map_err(|faults| faults.0.len());
+        assert_eq!((counted(32).map(|ladder| ladder.rungs.len()), counted(33)), (Ok(32), Err(1)));
         assert!(Ladder::parse("high_rate_percent = 100\nrung = []").is_err());
         assert!(Ladder::parse("colour = 1").is_err());
     }

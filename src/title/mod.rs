@@ -38,9 +38,9 @@ pub use language::{InvalidLanguageTag, LanguageTag};
 pub use loudness::Loudness;
 pub use plan::{
     AAC_FRAME_SAMPLES, AUDIO_SAMPLE_RATE, AudioMethod, AudioTier, AudioTrack, CopyGrid, CopyRefusal, Deinterlace, DeinterlacePolicy,
-    InvalidTextKind, Plan, PlanPolicy, PlanRefusal, SoundPlacement, SoundPolicy, TextKind, TextOrigin, TextTrack, VideoCodec,
-    VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture, copy_sound, display_size, is_worth_a_look, memory, plan,
-    sound_placement,
+    InvalidTextKind, Plan, PlanPolicy, PlanRefusal, SAMPLE_ROW_BYTES, SEGMENT_BOXES_BYTES, SoundPlacement, SoundPolicy, TextKind,
+    TextOrigin, TextTrack, VideoCodec, VideoEncoding, VideoMethod, VideoRange, VideoTrack, copy_picture, copy_sound, display_size,
+    is_worth_a_look, memory, plan, sound_placement,
 };
 pub use problem::{Problem, ProblemCode};
 pub use report::{Remark, RemarkCode, Severity};

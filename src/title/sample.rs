@@ -86,40 +86,21 @@ pub(crate) fn low_track(stereo: &AudioTrack) -> AudioTrack {
 pub(crate) fn video_facts(den: u32, interval: i64, count: u64, declared_rate: Option<(u32, u32)>) -> VideoFacts {
     let last_pts = interval * (count as i64 - 1);
     VideoFacts {
-        stream: 0,
         codec: "h264".into(),
-        profile: None,
-        width: 1280,
-        height: 720,
-        sample_aspect: (1, 1),
-        orientation: Orientation::default(),
-        pixel_format: "yuv420p".into(),
-        bit_depth: 8,
-        colour: ColourFacts { full_range: Some(false), primaries: 1, transfer: 1, matrix: 1 },
-        light: LightFacts::default(),
-        dolby_vision: None,
+        colour: ColourFacts::STANDARD,
         coded_aspect: (1, 1),
-        size_change_count: 0,
         field_order: FieldOrder::Progressive,
-        scan: None,
-        time_base: TimeBase { num: 1, den },
-        first_pts: 0,
         last_pts,
         end_pts: last_pts + interval,
         frame_count: count,
         interval_median: if count > 1 { interval } else { 0 },
         interval_quick: if count > 1 { interval } else { 0 },
-        interval_paired_count: 0,
-        interval_paired_ticks: 0,
         interval_max: interval,
         interval_regular_count: count - 1,
         interval_regular_ticks: last_pts,
         declared_rate,
         key_frames: vec![KeyFrame { pts: 0, dts: Some(0), position: None }],
-        undecodable_lead_count: 0,
-        avc: Err(CopyDoubt::Codec),
-        holes: Vec::new(),
-        missing_count: 0,
+        ..VideoFacts::bare(1280, 720, TimeBase { num: 1, den })
     }
 }
 

@@ -102,6 +102,13 @@ struct Running {
     slipped: bool,
 }
 
+impl Running {
+    /// How far its clock may go back without a leap.
+    fn back_max_us(&self) -> i64 {
+        BACK_MAX_US.max(self.interval_us.saturating_mul(8))
+    }
+}
+
 /// Packets of a stream that do not follow the one before. Only when a few have followed each other is it a leap or a gap;
 /// before that it may be damage, which has no say in what the clock is.
 #[derive(Clone, Debug, Default)]
@@ -151,12 +158,12 @@ impl SeamFinder {
         let mut doubts = self.doubts.remove(&packet.stream).unwrap_or_default();
         let off = self.off(&stream, packet, stream.leap);
         let waited = stream.interval_us.saturating_mul(doubts.packets.len() as i64);
-        if off >= -BACK_MAX_US.max(stream.interval_us.saturating_mul(8)) && off <= waited.saturating_add(OFF_MIN_US) {
+        let back_max_us = stream.back_max_us();
+        if off >= -back_max_us && off <= waited.saturating_add(OFF_MIN_US) {
             self.slips(&doubts.packets);
             self.put(packet, self.streams.get(&packet.stream).copied(), stream.leap);
             return;
         }
-        let back_max_us = BACK_MAX_US.max(stream.interval_us.saturating_mul(8));
         let follows = doubts.packets.last().zip(doubts.packets.get(doubts.run)).is_some_and(|(last, first)| {
             let apart_us = microseconds(packet.time_base.seconds(packet.ticks) - last.time_base.seconds(last.ticks));
             // After a gap pictures may come seconds apart, as those of a slide show; after a leap that would be another slip.
@@ -296,7 +303,7 @@ impl SeamFinder {
     /// Whether a packet that far from when it was due is one that follows.
     fn goes_on(&self, stream: &Running, off_us: i64) -> bool {
         let ahead_of_all = stream.due_us.saturating_add(off_us).saturating_sub(self.front_us.unwrap_or(stream.due_us).max(stream.due_us));
-        off_us >= -BACK_MAX_US.max(stream.interval_us.saturating_mul(8)) && ahead_of_all <= self.gap_max_us
+        off_us >= -stream.back_max_us() && ahead_of_all <= self.gap_max_us
     }
 
     /// Sound that met a leap first has guessed by how much; pictures know to a picture, and stay on their grid.

@@ -25,10 +25,14 @@ use super::{
     Timeline, TrackId, TrackKind, VideoFacts, choose_frame_rate, findings, pictures_a_slot,
 };
 
-/// Samples a second of every audio track.
+/// Samples a second of every audio track that is encoded.
 pub const AUDIO_SAMPLE_RATE: u32 = 48_000;
 /// Samples of one AAC-LC frame (ISO 14496-3 4.5.1.1).
 pub const AAC_FRAME_SAMPLES: u32 = 1024;
+/// Most bytes that the boxes of a segment take: `styp` and two chunks of `moof` and `mdat`, but for the rows of their tables.
+pub const SEGMENT_BOXES_BYTES: u64 = 260;
+/// Most bytes of a row of those tables: duration, size, flags and composition offset of a sample.
+pub const SAMPLE_ROW_BYTES: u64 = 16;
 
 /// How titles are planned; from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,7 +44,6 @@ pub struct AudioTrack {
     /// Whether it describes the picture for those who do not see it.
     pub described: bool,
     /// Whether somebody talks about the film in it; nobody gets that without asking for it.
-    #[serde(default)]
     pub commentary: bool,
     /// Which of the renditions of its sound it is.
     pub tier: AudioTier,

@@ -1,11 +1,12 @@
 //! Whether the source's pictures are copied, and along which cuts.
 
 use super::CopyRefusal;
+use crate::title::colour::{BT709, UNSPECIFIED};
 use crate::title::plan::picture::{display_size, encoded};
-use crate::title::plan::{Plan, PlanPolicy, VideoMethod, VideoRange, VideoTrack};
+use crate::title::plan::{Plan, PlanPolicy, SAMPLE_ROW_BYTES, SEGMENT_BOXES_BYTES, VideoMethod, VideoRange, VideoTrack};
 use crate::title::{
-    AvcFacts, COPY_CUT_SPACING_MAX_MS, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, Seam, SourceFacts, TimeBase, Timeline, VideoFacts,
-    own_size,
+    AvcFacts, COPY_CUT_SPACING_MAX_MS, ColourFacts, CopyDoubt, CutAim, FrameRate, Orientation, Ratio, Seam, SourceFacts, TimeBase,
+    Timeline, VideoFacts, own_size,
 };
 
 /// Highest rate that pictures are copied at, for a rate that is a little above by rounding.
@@ -14,17 +15,8 @@ const RATE_MAX: u32 = 60;
 const HELD_MAX_MS: u32 = 2000;
 /// Slots between the first and the last picture that may lack a picture of their own.
 const HOLES_MAX_PERCENT: u64 = 5;
-/// Bytes of `styp`, `moof` and `mdat` beside the rows of the sample table, and of such a row at most.
-const SEGMENT_OVERHEAD_BYTES: u64 = 260;
-const SAMPLE_OVERHEAD_BYTES: u64 = 16;
 /// A source of next to no bits leaves the other renditions a quarter of their own limits.
 const LIMIT_DIVISOR_MAX: u32 = 4;
-/// Above this many lines an untagged picture is taken for HD.
-const SD_LINES_MAX: u32 = 576;
-/// Transfers of high dynamic range (H.273).
-const HDR_TRANSFERS: [u8; 2] = [16, 18];
-/// Unspecified, in all tables of H.273.
-const UNSPECIFIED: u8 = 2;
 
 /// Has the plan copy the source's pictures for its largest rendition, where that can be done; returns that rendition's name.
 ///
@@ -117,7 +109,7 @@ fn check_look(video: &VideoFacts, avc: &AvcFacts) -> Result<(), CopyRefusal> {
         return Err(CopyRefusal::Shape);
     }
     let full_range = [avc.full_range, video.colour.full_range].contains(&Some(true));
-    if full_range || HDR_TRANSFERS.contains(&video.colour.transfer) || !colours_agree(video, avc.colour) {
+    if full_range || video.colour.range() != VideoRange::Sdr || !colours_agree(video, avc.colour) {
         return Err(CopyRefusal::Colours);
     }
     Ok(())
@@ -127,9 +119,10 @@ fn check_look(video: &VideoFacts, avc: &AvcFacts) -> Result<(), CopyRefusal> {
 /// nothing it goes by the size.
 fn colours_agree(video: &VideoFacts, of_stream: Option<[u8; 3]>) -> bool {
     let of_container = [video.colour.primaries, video.colour.transfer, video.colour.matrix];
-    let hd = video.width.min(video.height) > SD_LINES_MAX;
+    let untagged = ColourFacts { full_range: None, primaries: UNSPECIFIED, transfer: UNSPECIFIED, matrix: UNSPECIFIED };
+    let by_size = untagged.completed(video.width.min(video.height)).matrix;
     // BT.709; BT.601 with 625 and with 525 lines. The transfer is the same function in all of them.
-    let usual = |code: u8| if hd { code == 1 } else { matches!(code, 5 | 6) };
+    let usual = |code: u8| if by_size == BT709 { code == BT709 } else { matches!(code, 5 | 6) };
     let agrees = |place: usize| {
         let (container, stream) = (of_container[place], of_stream.map_or(UNSPECIFIED, |codes| codes[place]));
         match (container, stream) {
@@ -165,7 +158,7 @@ fn rates(timeline: &Timeline, cuts: &[u64], avc: &AvcFacts, track: &VideoTrack) 
         if Ratio::from_integer(i128::from(bytes) * 8) > allowed {
             return Err(CopyRefusal::BitRate);
         }
-        let bits = 8 * (bytes + SEGMENT_OVERHEAD_BYTES + SAMPLE_OVERHEAD_BYTES * pictures);
+        let bits = 8 * (bytes + SEGMENT_BOXES_BYTES + SAMPLE_ROW_BYTES * pictures);
         peak = peak.max(Ratio::from_integer(i128::from(bits)) / duration);
         bits_total += bits;
     }

@@ -40,6 +40,7 @@ class Origin:
             self.stop()
             raise
         self.admin_url = f"http://{reachable(bound['admin'])}"
+        self.public_address = reachable(bound["listen"])
 
     def get(self, path):
         """What the API answers, read as JSON."""

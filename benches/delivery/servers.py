@@ -3,7 +3,7 @@ import glob, os, signal, subprocess, sys, time, urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ci"))
-from origin import Origin  # noqa: E402
+from origin import ROOT, Origin  # noqa: E402, F401
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 
@@ -60,7 +60,7 @@ def wait_until_served(address, path):
     sys.exit(f"{address} does not serve {path}")
 
 
-def ended(process, pids=()):
+def ended(process):
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)
 
@@ -87,8 +87,8 @@ def headwater(home, environment=None):
     """The origin itself; not pinned before its title is made."""
     settings = {"HEADWATER_SERVER__THREADS": "1", "HEADWATER_CACHE__BYTES": "1GiB", **(environment or {})}
     origin = Origin(Path(home), environment=settings)
-    pid = origin.process.pid
-    server = Server("Headwater", origin.public_url.removeprefix("http://"), pid, origin.stop)
+    pid = origin.server.pid
+    server = Server("Headwater", origin.public_address, pid, origin.stop)
     server.origin = origin
     server.pin = lambda: subprocess.run(["taskset", "-a", "-p", "-c", str(SERVER_CORE), str(pid)], check=True, capture_output=True)
     return server

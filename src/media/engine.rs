@@ -248,7 +248,8 @@ impl Engine {
         if self.video.is_none() {
             let video = self.plan.video_stream.and_then(|stream| self.facts.video(stream)).ok_or_else(|| failed("there is no picture"))?;
             let source = Source::open(Arc::clone(&self.file), &self.facts.seams, self.pulse.clone())?;
-            let sound = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0;
+            // Metadata of Dolby Vision may refer to that of earlier pictures.
+            let sound = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0 && !video.is_ipt();
             self.video = VideoLane::open(source, video, &self.plan, sound);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))

@@ -27,7 +27,7 @@ pub struct VideoLane {
     deinterlace: Option<Deinterlace>,
     times: Times,
     /// What a demuxer makes of damaged packets depends on what it read before them, and on long after: decoding of a source
-    /// that has any never runs on.
+    /// that has any never runs on. Nor does it where a decoder keeps more than pictures from before a key frame.
     sound: bool,
     state: Run,
 }
@@ -113,7 +113,7 @@ pub enum Shown<'a> {
 
 impl VideoLane {
     /// Opens the decoder for the plan's video stream.
-    /// `sound` when the survey found its packets undamaged.
+    /// `sound` when the survey found its packets undamaged, and nothing that refers further back than its pictures do.
     pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan, sound: bool) -> Option<Self> {
         source.only(video.stream);
         let decoder = Decoder::open(&source, video.stream)?;

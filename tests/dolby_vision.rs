@@ -62,9 +62,9 @@ fn identity() -> [Curve; 3] {
 /// Luma bent in three pieces, colour differences stretched.
 fn bent() -> [Curve; 3] {
     let luma = Curve {
-        pivots: vec![16, 300, 700, 1019],
+        pivots: vec![0, 300, 700, 1019],
         pieces: vec![
-            Piece::Polynomial(vec![-0.01, 0.7, 0.35]),
+            Piece::Polynomial(vec![0.0, 0.7, 0.23]),
             Piece::Polynomial(vec![0.02, 0.7]),
             Piece::Polynomial(vec![-0.15, 1.05, -0.12]),
         ],

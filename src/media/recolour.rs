@@ -66,17 +66,20 @@ impl Recolour {
         each_pixel(picture, |codes| self.at(codes))
     }
 
+    #[inline(always)]
     fn at(&self, [luma, cb, cr]: [i32; 3]) -> [u16; 3] {
-        let codes = [luma - 64, cb - 512, cr - 512];
+        let [luma, cb, cr] = [luma - 64, cb - 512, cr - 512];
         let half = 1 << (SIGNAL_BITS - 1);
-        let mut light = self.to_signal.map(|row| {
-            let place = (row[0] * codes[0] + row[1] * codes[1] + row[2] * codes[2] + half) >> SIGNAL_BITS;
+        let light = |row: &[i32; 3]| {
+            let place = (row[0] * luma + row[1] * cb + row[2] * cr + half) >> SIGNAL_BITS;
             self.light[place.clamp(0, LIGHTS as i32 - 1) as usize]
-        });
+        };
+        let [red, green, blue] = &self.to_signal;
+        let mut light = [light(red), light(green), light(blue)];
         if let Some(gain) = &self.system_gain {
             let weights = LUMINANCE.map(|weight| weight as f32);
-            let gain = gain.at(weights[0] * light[0] + weights[1] * light[1] + weights[2] * light[2]);
-            light = light.map(|value| value * gain);
+            let gain = gain.at(sum(&weights, light));
+            light = [light[0] * gain, light[1] * gain, light[2] * gain];
         }
         self.display.codes(light)
     }
@@ -104,12 +107,17 @@ impl Display {
     }
 
     /// The codes that show light in units of reference white and the source's primaries.
+    // This and what it calls is for every pixel. Numbers that go through memory, as arguments or by `map`, take longer than all
+    // that is done with them.
+    #[inline(always)]
     pub fn codes(&self, mut light: [f32; 3]) -> [u16; 3] {
         if let Some(gain) = &self.roll_off {
-            let gain = gain.at(light[0].max(light[1]).max(light[2]));
-            light = light.map(|value| value * gain);
+            let larger = |one: f32, other: f32| if one > other { one } else { other };
+            let gain = gain.at(larger(larger(light[0], light[1]), light[2]));
+            light = [light[0] * gain, light[1] * gain, light[2] * gain];
         }
-        let signal = self.gamut.map(|row| self.encoded.at(row[0] * light[0] + row[1] * light[1] + row[2] * light[2]));
+        let signal = |row: usize| self.encoded.at(sum(&self.gamut[row], light));
+        let signal = [signal(0), signal(1), signal(2)];
         let half = 1 << (CODE_BITS - 1);
         let code = |row: usize, base: i32| {
             let weights = self.to_codes[row];
@@ -118,6 +126,12 @@ impl Display {
         };
         [code(0, 64), code(1, 512), code(2, 512)]
     }
+}
+
+/// The sum of three products.
+#[inline(always)]
+pub fn sum(factors: &[f32; 3], values: [f32; 3]) -> f32 {
+    factors[0] * values[0] + factors[1] * values[1] + factors[2] * values[2]
 }
 
 /// The picture with each pixel's codes put through `at`. `picture` is in [`FORM`], and so is the outcome.
@@ -177,6 +191,7 @@ impl<T: Copy> ByLight<T> {
         Self(places.map(|place| function(middle(place))).collect())
     }
 
+    #[inline(always)]
     fn at(&self, light: f32) -> T {
         self.0[((light.clamp(LEAST, GREATEST).to_bits() - LEAST.to_bits()) >> REST_BITS) as usize]
     }

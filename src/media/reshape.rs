@@ -10,7 +10,7 @@ use ffmpeg_next::frame::Video;
 use headwater::title::{ColourFacts, LightFacts};
 
 use super::dolby_vision::{self, Curve, Metadata, Piece, products};
-use super::recolour::{Display, each_pixel};
+use super::recolour::{Display, each_pixel, sum};
 use super::tone::{Conversion, Matrix, REFERENCE_WHITE_NITS, cones_to_bt2020, pq_to_nits, product};
 
 /// A way from pictures of Dolby Vision to one description, whatever their metadata.
@@ -18,7 +18,7 @@ pub struct Reshape {
     to: ColourFacts,
     light_facts: LightFacts,
     /// Light of a signal of PQ in units of reference white.
-    lights: Rc<[f32]>,
+    lights: Rc<[f32; LIGHTS]>,
     /// What shows light, and the peak it was made for.
     display: Option<(Option<f64>, Rc<Display>)>,
     /// For the metadata of the last picture, which may be none.
@@ -37,7 +37,7 @@ impl Reshape {
     /// To standard colours, or to those of BT.2100 in PQ, of pictures of a source that says this of its brightness.
     pub fn new(to: ColourFacts, light_facts: LightFacts) -> Self {
         let light = |place: usize| (pq_to_nits(place as f64 / LAST_LIGHT) / REFERENCE_WHITE_NITS) as f32;
-        Self { to, light_facts, lights: (0..LIGHTS).map(light).collect(), display: None, known: None }
+        Self { to, light_facts, lights: Rc::new(std::array::from_fn(light)), display: None, known: None }
     }
 
     /// Takes the metadata of `stored`, as decoded, for the next picture that is converted.
@@ -78,7 +78,7 @@ struct Colours {
     is_mixed: bool,
     /// From what the curves give to places in `lights`.
     to_places: [[f32; 3]; 3],
-    lights: Rc<[f32]>,
+    lights: Rc<[f32; LIGHTS]>,
     /// From there to light in the primaries of BT.2020.
     to_light: [[f32; 3]; 3],
     display: Rc<Display>,
@@ -97,12 +97,12 @@ struct Component {
 
 /// A piece that depends on all components.
 struct Mixed {
-    constant: f32,
-    factors: [[f32; 7]; 3],
+    /// Of the products, and last of 1; of their squares, of their cubes.
+    factors: [[f32; 8]; 3],
 }
 
 impl Colours {
-    fn new(metadata: &Metadata, lights: Rc<[f32]>, display: Rc<Display>) -> Self {
+    fn new(metadata: &Metadata, lights: Rc<[f32; LIGHTS]>, display: Rc<Display>) -> Self {
         let components = [0, 1, 2].map(|component| Component::new(&metadata.curves[component], metadata.offset[component]));
         let single = |matrix: &Matrix, scale: f64| matrix.map(|row| row.map(|value| (value * scale) as f32));
         Self {
@@ -115,38 +115,54 @@ impl Colours {
         }
     }
 
+    #[inline(always)]
     fn at(&self, codes: [i32; 3]) -> [u16; 3] {
-        let codes = codes.map(|code| code.clamp(0, CODES as i32 - 1) as usize);
-        let mut values = [0, 1, 2].map(|component| self.components[component].alone[codes[component]]);
+        let code = |component: usize| codes[component].clamp(0, CODES as i32 - 1) as usize;
+        let codes = [code(0), code(1), code(2)];
+        let value = |component: usize| self.components[component].alone[codes[component]];
+        let mut values = [value(0), value(1), value(2)];
         if self.is_mixed {
             self.mix(codes, &mut values);
         }
-        let light = self.to_places.map(|row| {
-            // What is no number becomes 0.
-            let place = (row[0] * values[0] + row[1] * values[1] + row[2] * values[2] + 0.5) as i32;
-            self.lights[place.clamp(0, LIGHTS as i32 - 1) as usize]
-        });
-        self.display.codes(self.to_light.map(|row| row[0] * light[0] + row[1] * light[1] + row[2] * light[2]))
+        let light = |row: usize| self.lights[place(sum(&self.to_places[row], values))];
+        let light = [light(0), light(1), light(2)];
+        let light = |row: usize| sum(&self.to_light[row], light);
+        self.display.codes([light(0), light(1), light(2)])
     }
 
     /// The components whose curves depend on all three.
+    #[inline(always)]
     fn mix(&self, codes: [usize; 3], values: &mut [f32; 3]) {
-        let first = products(codes.map(|code| code as f32 * (1.0 / LAST_CODE as f32)));
-        let second = first.map(|product| product * product);
-        let third = [0, 1, 2, 3, 4, 5, 6].map(|place| first[place] * second[place]);
-        for ((component, code), value) in self.components.iter().zip(codes).zip(values) {
-            let Some(mixed) = usize::from(component.mixed_at[code]).checked_sub(1).and_then(|place| component.mixed.get(place)) else {
+        let share = |component: usize| codes[component] as f32 * (1.0 / LAST_CODE as f32);
+        let [x, y, z, xy, xz, yz, xyz] = products([share(0), share(1), share(2)]);
+        let terms = [x, y, z, xy, xz, yz, xyz, 1.0];
+        for component in 0..3 {
+            let curve = &self.components[component];
+            let Some(mixed) = usize::from(curve.mixed_at[codes[component]]).checked_sub(1).and_then(|place| curve.mixed.get(place)) else {
                 continue;
             };
-            let mut sum = mixed.constant;
-            for (powers, factors) in [&first, &second, &third].into_iter().zip(&mixed.factors) {
-                for (power, factor) in powers.iter().zip(factors) {
-                    sum += power * factor;
-                }
+            // Each place of its own, then together: so processors may take several at once and still come to the same.
+            let mut sums = [0.0; 8];
+            for (place, sum) in sums.iter_mut().enumerate() {
+                let term = terms[place];
+                let square = term * term;
+                *sum = mixed.factors[0][place] * term + mixed.factors[1][place] * square + mixed.factors[2][place] * (square * term);
             }
-            *value = sum.clamp(component.bounds.0, component.bounds.1) - component.offset;
+            let [a, b, c, d, e, f, g, h] = sums;
+            let sum = ((a + e) + (b + f)) + ((c + g) + (d + h));
+            values[component] = sum.clamp(curve.bounds.0, curve.bounds.1) - curve.offset;
         }
     }
+}
+
+/// The nearest place in the table of light; the first for what is no number.
+#[inline(always)]
+fn place(value: f32) -> usize {
+    /// Numbers from here on are whole, and their last bits count them.
+    const WHOLE: f32 = (1 << (f32::MANTISSA_DIGITS - 1)) as f32;
+    let above = if value > 0.0 { value } else { 0.0 };
+    let within = if above < LAST_LIGHT as f32 { above } else { LAST_LIGHT as f32 };
+    (within + WHOLE).to_bits() as usize % LIGHTS
 }
 
 impl Component {
@@ -161,11 +177,14 @@ impl Component {
         let mut places = [0; u8::MAX as usize];
         for (piece, place) in curve.pieces.iter().zip(&mut places) {
             if let Piece::Mixed { constant, factors } = piece {
-                let mut single = [[0.0; 7]; 3];
+                let mut single = [[0.0; 8]; 3];
                 for (single, factors) in single.iter_mut().zip(factors) {
-                    *single = factors.map(|factor| factor as f32);
+                    for (single, factor) in single.iter_mut().zip(factors) {
+                        *single = *factor as f32;
+                    }
                 }
-                component.mixed.push(Mixed { constant: *constant as f32, factors: single });
+                single[0][7] = *constant as f32;
+                component.mixed.push(Mixed { factors: single });
                 *place = component.mixed.len() as u8;
             }
         }

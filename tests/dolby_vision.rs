@@ -185,6 +185,19 @@ async fn each_picture_goes_by_its_own_metadata() {
     assert!(steps >= PICTURES / 2, "{steps} steps in {turns:.1?}");
 }
 
+#[tokio::test]
+async fn the_peak_it_was_mastered_for_is_believed() {
+    let white = [[203.0; 3]; 12];
+    let stream = stored(&identity(), &white);
+    let mut bright = Vec::new();
+    // 1000 cd/m², and 203.
+    for source_max_pq in [3079, 2378] {
+        let unit = rpu::mastered(&identity(), source_max_pq);
+        bright.push((shown(rpu::with_metadata(&stream, "mp4", |_| Some(unit.clone()))).await.patches[0][0] - 16.0) / 219.0);
+    }
+    assert!((bright[0] - 0.90).abs() < 0.015 && (bright[1] - 1.0).abs() < 0.01, "{bright:.3?}");
+}
+
 /// Pictures that would need metadata are not shown without any; where the first ones lack it, it is looked for.
 #[tokio::test]
 async fn metadata_is_looked_for_before_pictures_are_refused() {
@@ -193,6 +206,9 @@ async fn metadata_is_looked_for_before_pictures_are_refused() {
     let late = rpu::declared(&rpu::with_metadata(&stream, "mp4", |picture| (picture > 25).then(|| unit.clone())), 5, 0);
     let opened = Opened::new(&late, &quick_policy()).await.expect("taken");
     assert_eq!(opened.facts.videos().next().expect("a picture").dolby_vision, PROFILE_5);
+    let wrong = rpu::declared(&rpu::with_metadata(&stream, "mp4", |_| Some(unit.clone())), 8, 1);
+    let opened = Opened::new(&wrong, &quick_policy()).await.expect("taken");
+    assert_eq!(opened.facts.videos().next().expect("a picture").dolby_vision, PROFILE_5, "whatever the record says");
     let without = rpu::declared(&rpu::with_metadata(&stream, "mp4", |_| None), 5, 0);
     match Opened::new(&without, &quick_policy()).await.map(|_| ()) {
         Err(Failure::Rejected(problem)) => {

@@ -45,8 +45,13 @@ impl Curve {
     }
 }
 
-/// The metadata of a picture as a NAL unit, without a start code.
+/// The metadata of a picture as a NAL unit, without a start code, mastered for 1000 cd/m².
 pub fn unit(curves: &[Curve; 3]) -> Vec<u8> {
+    mastered(curves, 3079)
+}
+
+/// The same, mastered for another peak as a code of PQ of 12 bits.
+pub fn mastered(curves: &[Curve; 3], source_max_pq: u16) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.put(6, 2); // rpu_type
     bits.put(11, 18); // rpu_format
@@ -105,7 +110,7 @@ pub fn unit(curves: &[Curve; 3]) -> Vec<u8> {
     bits.put(2, 0); // signal_chroma_format
     bits.put(2, 1); // signal_full_range_flag
     bits.put(12, 7); // source_min_PQ
-    bits.put(12, SOURCE_MAX_PQ);
+    bits.put(12, u64::from(source_max_pq));
     bits.put(10, 42); // source_diagonal
     bits.count(0); // num_ext_blocks
     bits.align();
@@ -117,8 +122,6 @@ pub fn unit(curves: &[Curve; 3]) -> Vec<u8> {
     with_emulation_prevention(&unit)
 }
 
-/// 1000 cd/m².
-const SOURCE_MAX_PQ: u64 = 3079;
 const DENOMINATOR_BITS: u32 = 23;
 
 #[derive(Default)]

@@ -149,7 +149,8 @@ pub fn read(data: &[u8]) -> Option<Metadata> {
     let (mut header, mut mapping, mut colour) = (part()?, part()?, part()?);
 
     // rpu_type, rpu_format.
-    (header.u8()?, header.u16()?);
+    header.u8()?;
+    header.u16()?;
     let rpu_profile = header.u8()?;
     // vdr_rpu_level, chroma_resampling_explicit_filter_flag, coef_data_type.
     header.bytes::<3>()?;
@@ -170,7 +171,10 @@ pub fn read(data: &[u8]) -> Option<Metadata> {
     let offset = colour.vector()?;
     let to_cones = colour.matrix()?;
     // signal_eotf and its parameters, signal_bit_depth to signal_full_range_flag, source_min_pq.
-    (colour.u16()?, colour.u16()?, colour.u16()?, colour.u32()?, colour.bytes::<4>()?, colour.u16()?);
+    colour.bytes::<6>()?;
+    colour.u32()?;
+    colour.bytes::<4>()?;
+    colour.u16()?;
     let peak_pq = f64::from(colour.u16()?) / 4095.0;
 
     // The same grey in all three, and colour differences about as large as those of IPT.
@@ -278,5 +282,43 @@ impl Fields<'_> {
             }
         }
         Some(Curve { pivots: pivots[..=count].to_vec(), pieces })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_metadata_is_none() {
+        let at = |offsets: [u64; 3], length: usize| {
+            let mut data: Vec<u8> = offsets.iter().flat_map(|offset| offset.to_ne_bytes()).collect();
+            data.resize(length, 0);
+            read(&data)
+        };
+        assert_eq!((read(&[]), at([24, 48, 6000], 24)), (None, None));
+        assert_eq!((at([u64::MAX; 3], 8000), at([24, 48, 6000], 8000)), (None, None), "beyond its end, and all zero");
+    }
+
+    #[test]
+    fn curves_go_piece_by_piece_within_their_bounds() {
+        let curve = Curve {
+            pivots: vec![0.1, 0.5, 0.9],
+            pieces: vec![
+                Piece::Polynomial([0.0, 1.0, 1.0]),
+                Piece::Mixed { constant: 0.1, factors: vec![[0.5, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0]] },
+            ],
+        };
+        for (values, expect) in
+            [([0.0, 0.0, 0.0], 0.1), ([0.4, 0.0, 0.0], 0.56), ([0.5, 0.0, 0.0], 0.35), ([0.8, 1.0, 0.0], 0.7), ([1.0, 9.0, 0.0], 0.9)]
+        {
+            assert!((curve.at(0, values) - expect).abs() < 1e-12, "{values:?} became {}", curve.at(0, values));
+        }
+        let light = Metadata::standard().light([pq(100.0), 0.5, 0.5]);
+        assert!(light.iter().all(|value| (value * 203.0 - 100.0).abs() < 0.01), "grey became {light:?}");
+    }
+
+    fn pq(nits: f64) -> f64 {
+        crate::media::tone::nits_to_pq(nits)
     }
 }

@@ -256,9 +256,10 @@ impl Engine {
 
     fn video_lane(&mut self) -> Result<&mut VideoLane, Problem> {
         if self.video.is_none() {
-            let source = self.source()?;
-            let may_run_on = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0;
-            self.video = VideoLane::open(source, picture(&self.facts, &self.plan)?, &self.plan, may_run_on);
+            let (source, video) = (self.source()?, picture(&self.facts, &self.plan)?);
+            // Metadata of Dolby Vision may refer to that of earlier pictures.
+            let may_run_on = !self.facts.seams.iter().any(Seam::is_leap) && self.facts.corrupt_packet_count == 0 && !video.is_ipt();
+            self.video = VideoLane::open(source, video, &self.plan, may_run_on);
         }
         self.video.as_mut().ok_or_else(|| Problem::new(ProblemCode::UnsupportedCodec))
     }

@@ -62,7 +62,9 @@ fn mastering(data: &[u8]) -> Option<MasteringDisplay> {
 /// Reads an `AVDOVIDecoderConfigurationRecord`, a byte each: two of version, profile, level, three flags, compatibility.
 fn configuration(data: &[u8]) -> Option<DolbyVision> {
     match data {
-        [_, _, profile, _, _, _, _, compatibility, ..] => Some(DolbyVision { profile: *profile, compatibility: *compatibility }),
+        [_, _, profile, _, _, _, _, compatibility, ..] => {
+            Some(DolbyVision { profile: *profile, compatibility: *compatibility, with_metadata: false })
+        }
         _ => None,
     }
 }
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn dolby_vision_is_its_profile_and_what_else_it_can_be() {
         let record = [1, 0, 8, 6, 1, 0, 1, 4, 0];
-        assert_eq!(configuration(&record), Some(DolbyVision { profile: 8, compatibility: 4 }));
+        assert_eq!(configuration(&record), Some(DolbyVision { profile: 8, compatibility: 4, with_metadata: false }));
         assert_eq!(configuration(&record[..7]), None);
     }
 

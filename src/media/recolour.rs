@@ -19,6 +19,11 @@ pub struct Recolour {
     /// Light by the signal of red, green or blue, from 0 on in steps of a quarter code.
     light: Vec<f32>,
     system_gain: Option<ByLight<f32>>,
+    display: Display,
+}
+
+/// The part of a conversion from light on.
+pub struct Display {
     roll_off: Option<ByLight<f32>>,
     gamut: [[f32; 3]; 3],
     /// The signal of the target by its light, in units of 1/[`ENCODED_ONE`].
@@ -45,7 +50,44 @@ impl Recolour {
             [0, 1, 2].map(|row| ((signal[row] - black[row]) * 876.0 * PARTS * SIGNAL_ONE).round() as i32)
         };
         let to_signal = transposed([column([65.0, 512.0, 512.0]), column([64.0, 513.0, 512.0]), column([64.0, 512.0, 513.0])]);
-        let light = (0..LIGHTS).map(|place| conversion.light(place as f64 / (876.0 * PARTS)) as f32).collect();
+        Self {
+            to_signal,
+            light: (0..LIGHTS).map(|place| conversion.light(place as f64 / (876.0 * PARTS)) as f32).collect(),
+            system_gain: conversion.system_gain().map(|gain| ByLight::new(|light| gain(light) as f32)),
+            display: Display::new(conversion),
+        }
+    }
+
+    /// The converted picture. `picture` is in [`FORM`], and so is the outcome.
+    ///
+    /// # Errors
+    /// When the picture is in another form.
+    pub fn convert(&self, picture: &Video) -> Result<Video, ffmpeg::Error> {
+        each_pixel(picture, |codes| self.at(codes))
+    }
+
+    #[inline(always)]
+    fn at(&self, [luma, cb, cr]: [i32; 3]) -> [u16; 3] {
+        let [luma, cb, cr] = [luma - 64, cb - 512, cr - 512];
+        let half = 1 << (SIGNAL_BITS - 1);
+        let light = |row: &[i32; 3]| {
+            let place = (row[0] * luma + row[1] * cb + row[2] * cr + half) >> SIGNAL_BITS;
+            self.light[place.clamp(0, LIGHTS as i32 - 1) as usize]
+        };
+        let [red, green, blue] = &self.to_signal;
+        let mut light = [light(red), light(green), light(blue)];
+        if let Some(gain) = &self.system_gain {
+            let weights = LUMINANCE.map(|weight| weight as f32);
+            let gain = gain.at(sum(&weights, light));
+            light = [light[0] * gain, light[1] * gain, light[2] * gain];
+        }
+        self.display.codes(light)
+    }
+}
+
+impl Display {
+    /// Samples what the conversion does with light.
+    pub fn new(conversion: &Conversion) -> Self {
         let dark = conversion.codes([0.0; 3]);
         let column = |signal| {
             let codes = conversion.codes(signal);
@@ -57,69 +99,25 @@ impl Recolour {
             row[1] = -row[0] - row[2];
         }
         Self {
-            to_signal,
-            light,
-            system_gain: conversion.system_gain().map(|gain| ByLight::new(|light| gain(light) as f32)),
             roll_off: conversion.roll_off().map(|gain| ByLight::new(|light| gain(light) as f32)),
             gamut: conversion.gamut().map(|row| row.map(|value| value as f32)),
-            encoded: ByLight::new(|light| (Conversion::encoded(light) * ENCODED_ONE).round() as i32),
+            encoded: ByLight::new(|light| (conversion.encoded(light) * ENCODED_ONE).round() as i32),
             to_codes,
         }
     }
 
-    /// The converted picture. `picture` is in [`FORM`], and so is the outcome.
-    ///
-    /// # Errors
-    /// When the picture is in another form.
-    pub fn convert(&self, picture: &Video) -> Result<Video, ffmpeg::Error> {
-        if picture.format() != FORM {
-            return Err(ffmpeg::Error::InvalidData);
-        }
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
-        let mut converted = Video::new(FORM, picture.width(), picture.height());
-        let mut rows: [Vec<u8>; 3] = [(); 3].map(|()| vec![0; width * 2]);
-        for line in 0..height {
-            let row = |plane: usize| {
-                let start = line * picture.stride(plane);
-                picture.data(plane).get(start..start + width * 2).unwrap_or_default()
-            };
-            let [luma, cb, cr] = &mut rows;
-            let codes = row(0).chunks_exact(2).zip(row(1).chunks_exact(2)).zip(row(2).chunks_exact(2));
-            let places = luma.chunks_exact_mut(2).zip(cb.chunks_exact_mut(2)).zip(cr.chunks_exact_mut(2));
-            for (((luma, cb), cr), ((to_luma, to_cb), to_cr)) in codes.zip(places) {
-                let code = |bytes: &[u8]| i32::from(u16::from_le_bytes([bytes[0], bytes[1]]) & 1023);
-                let [new_luma, new_cb, new_cr] = self.at([code(luma), code(cb), code(cr)]);
-                to_luma.copy_from_slice(&new_luma.to_le_bytes());
-                to_cb.copy_from_slice(&new_cb.to_le_bytes());
-                to_cr.copy_from_slice(&new_cr.to_le_bytes());
-            }
-            for (plane, row) in rows.iter().enumerate() {
-                let start = line * converted.stride(plane);
-                if let Some(place) = converted.data_mut(plane).get_mut(start..start + width * 2) {
-                    place.copy_from_slice(row);
-                }
-            }
-        }
-        Ok(converted)
-    }
-
-    fn at(&self, [luma, cb, cr]: [i32; 3]) -> [u16; 3] {
-        let codes = [luma - 64, cb - 512, cr - 512];
-        let half = 1 << (SIGNAL_BITS - 1);
-        let mut light = self.to_signal.map(|row| {
-            let place = (row[0] * codes[0] + row[1] * codes[1] + row[2] * codes[2] + half) >> SIGNAL_BITS;
-            self.light[place.clamp(0, LIGHTS as i32 - 1) as usize]
-        });
-        if let Some(gain) = &self.system_gain {
-            let weights = LUMINANCE.map(|weight| weight as f32);
-            let gain = gain.at(weights[0] * light[0] + weights[1] * light[1] + weights[2] * light[2]);
-            light = light.map(|value| value * gain);
-        }
+    /// The codes that show light in units of reference white and the source's primaries.
+    // This and what it calls is for every pixel. Numbers that go through memory, as arguments or by `map`, take longer than all
+    // that is done with them.
+    #[inline(always)]
+    pub fn codes(&self, mut light: [f32; 3]) -> [u16; 3] {
         if let Some(gain) = &self.roll_off {
-            let gain = gain.at(light[0].max(light[1]).max(light[2]));
-            light = light.map(|value| value * gain);
+            let larger = |one: f32, other: f32| if one > other { one } else { other };
+            let gain = gain.at(larger(larger(light[0], light[1]), light[2]));
+            light = [light[0] * gain, light[1] * gain, light[2] * gain];
         }
-        let signal = self.gamut.map(|row| self.encoded.at(row[0] * light[0] + row[1] * light[1] + row[2] * light[2]));
+        let signal = |row: usize| self.encoded.at(sum(&self.gamut[row], light));
+        let signal = [signal(0), signal(1), signal(2)];
         let half = 1 << (CODE_BITS - 1);
         let code = |row: usize, base: i32| {
             let weights = self.to_codes[row];
@@ -128,6 +126,48 @@ impl Recolour {
         };
         [code(0, 64), code(1, 512), code(2, 512)]
     }
+}
+
+/// The sum of three products.
+#[inline(always)]
+pub fn sum(factors: &[f32; 3], values: [f32; 3]) -> f32 {
+    factors[0] * values[0] + factors[1] * values[1] + factors[2] * values[2]
+}
+
+/// The picture with each pixel's codes put through `at`. `picture` is in [`FORM`], and so is the outcome.
+///
+/// # Errors
+/// When the picture is in another form.
+pub fn each_pixel(picture: &Video, at: impl Fn([i32; 3]) -> [u16; 3]) -> Result<Video, ffmpeg::Error> {
+    if picture.format() != FORM {
+        return Err(ffmpeg::Error::InvalidData);
+    }
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let mut converted = Video::new(FORM, picture.width(), picture.height());
+    let mut rows: [Vec<u8>; 3] = [(); 3].map(|()| vec![0; width * 2]);
+    for line in 0..height {
+        let row = |plane: usize| {
+            let start = line * picture.stride(plane);
+            picture.data(plane).get(start..start + width * 2).unwrap_or_default()
+        };
+        let [luma, cb, cr] = &mut rows;
+        let codes = row(0).chunks_exact(2).zip(row(1).chunks_exact(2)).zip(row(2).chunks_exact(2));
+        let places = luma.chunks_exact_mut(2).zip(cb.chunks_exact_mut(2)).zip(cr.chunks_exact_mut(2));
+        for (((luma, cb), cr), ((to_luma, to_cb), to_cr)) in codes.zip(places) {
+            let code = |bytes: &[u8]| i32::from(u16::from_le_bytes([bytes[0], bytes[1]]) & 1023);
+            let [new_luma, new_cb, new_cr] = at([code(luma), code(cb), code(cr)]);
+            to_luma.copy_from_slice(&new_luma.to_le_bytes());
+            to_cb.copy_from_slice(&new_cb.to_le_bytes());
+            to_cr.copy_from_slice(&new_cr.to_le_bytes());
+        }
+        for (plane, row) in rows.iter().enumerate() {
+            let start = line * converted.stride(plane);
+            if let Some(place) = converted.data_mut(plane).get_mut(start..start + width * 2) {
+                place.copy_from_slice(row);
+            }
+        }
+    }
+    Ok(converted)
 }
 
 /// A function of light, by its exponent and the first bits of its mantissa.
@@ -151,6 +191,7 @@ impl<T: Copy> ByLight<T> {
         Self(places.map(|place| function(middle(place))).collect())
     }
 
+    #[inline(always)]
     fn at(&self, light: f32) -> T {
         self.0[((light.clamp(LEAST, GREATEST).to_bits() - LEAST.to_bits()) >> REST_BITS) as usize]
     }

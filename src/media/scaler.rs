@@ -12,18 +12,35 @@ use headwater::title::{ColourFacts, LightFacts, Orientation, Plan, VideoFacts, V
 use super::filters::{graph, pull, push};
 use super::recolour::{self, Recolour};
 use super::reference::refer;
+use super::reshape::Reshape;
 use super::shape::{Shape, Siting};
 use super::tone::Conversion;
 
 /// A way from a source picture to the wanted rungs. It keeps no state from picture to picture.
 pub struct Scaler {
     graph: Graph,
-    /// Where the colours need more than the filters do: how they are converted, and the way from there to the rungs.
-    converted: Option<(Rc<Recolour>, Graph)>,
+    /// Where the colours need more than the filters do.
+    converted: Vec<Converted>,
     wanted: Vec<usize>,
-    /// Those of the wanted that are of standard dynamic range.
-    standard: Vec<usize>,
     shape: Shape,
+}
+
+/// Rungs of one range whose colours are converted on the way.
+struct Converted {
+    /// Where in the first graph the pictures to convert come out.
+    sink: &'static str,
+    colours: Colours,
+    /// The way from there to the rungs.
+    graph: Graph,
+    wanted: Vec<usize>,
+}
+
+/// How colours are converted.
+enum Colours {
+    /// All pictures alike.
+    Alike(Rc<Recolour>),
+    /// Each by its own metadata.
+    Each(Box<Reshape>),
 }
 
 /// Conversions that were sampled before, for sampling takes as long as scaling a picture.
@@ -59,37 +76,41 @@ impl Scaler {
         };
         let (standard, high) = (of_range(true), of_range(false));
         let target = video.standard_colour();
-        let recoloured = !standard.wanted.is_empty() && meant.standard() != Some(target);
+        let to_standard = match video.is_ipt() {
+            _ if standard.wanted.is_empty() => None,
+            true => Some(Colours::Each(Box::new(Reshape::new(target, video.light)))),
+            false if meant.standard() == Some(target) => None,
+            false => Some(Colours::Alike(recolours.get(ColourFacts { full_range: Some(false), ..meant }, target, &video.light))),
+        };
+        let is_reshaped = video.is_ipt() && !high.wanted.is_empty();
+        let to_high = is_reshaped.then(|| Colours::Each(Box::new(Reshape::new(ColourFacts::HDR10, video.light))));
         let mut spec = String::from("[in]");
         spec += &over_black(&shape);
         let both = !standard.wanted.is_empty() && !high.wanted.is_empty();
         spec += if both { "split=2[standard][high];" } else { "null" };
-        let mut sinks = Vec::new();
-        for (rungs, label, recoloured) in [(&standard, "[standard]", recoloured), (&high, "[high]", false)] {
+        let (mut sinks, mut converted) = (Vec::new(), Vec::new());
+        for (rungs, label, sink, colours) in
+            [(&standard, "[standard]", "standard_form", to_standard), (&high, "[high]", "high_form", to_high)]
+        {
             let Some(top) = rungs.top() else { continue };
             spec += if both { label } else { "," };
-            spec += &fitted(&shape, meant, video, plan, top, if recoloured { FORM_NAME } else { rungs.form() });
-            if recoloured {
-                spec += "[form];";
-                sinks.push("form".to_owned());
+            let frame = Frame::of(&shape, video, plan, top);
+            let rung_sinks = rungs.wanted.iter().map(|index| sink_name(*index));
+            if let Some(colours) = colours {
+                spec += &format!("{},setsar=1[{sink}];", frame.scaled(&shape, meant, FORM_NAME));
+                sinks.push(sink.to_owned());
+                let (width, height) = frame.inner;
+                let shape = Shape { width, height, format: ffi::AVPixelFormat::from(recolour::FORM) as i32, ..shape };
+                let rest = format!("[in]null{},scale=flags={FLAGS}:{LEFT_OUT},format={}{}", frame.upright(), rungs.form(), rungs.cascade());
+                let graph = self::graph(&shape, &rest, &rung_sinks.collect::<Vec<_>>())?;
+                converted.push(Converted { sink, colours, graph, wanted: rungs.wanted.clone() });
             } else {
-                spec += &rungs.cascade();
-                sinks.extend(rungs.wanted.iter().map(|index| sink_name(*index)));
+                spec += &(frame.scaled(&shape, meant, rungs.form()) + &frame.upright() + &rungs.cascade());
+                sinks.extend(rung_sinks);
             }
         }
         let graph = graph(&shape, &spec, &sinks)?;
-        let converted = if recoloured {
-            let recolour = recolours.get(ColourFacts { full_range: Some(false), ..meant }, target, &video.light);
-            let top = standard.top().ok_or(ffmpeg::Error::InvalidData)?;
-            let (width, height) = (plan.video[top].width, plan.video[top].height);
-            let shape = Shape { width, height, format: ffi::AVPixelFormat::from(recolour::FORM) as i32, ..shape };
-            let spec = format!("[in]scale=flags={FLAGS}:{LEFT_OUT},format={},setsar=1{}", standard.form(), standard.cascade());
-            let sinks: Vec<String> = standard.wanted.iter().map(|index| sink_name(*index)).collect();
-            Some((recolour, self::graph(&shape, &spec, &sinks)?))
-        } else {
-            None
-        };
-        Ok(Self { graph, converted, wanted: wanted.to_vec(), standard: standard.wanted, shape })
+        Ok(Self { graph, converted, wanted: wanted.to_vec(), shape })
     }
 
     /// Whether this takes pictures like `frame` to `wanted`.
@@ -104,19 +125,28 @@ impl Scaler {
         refer(&mut shared, frame)?;
         // Picture types of the source must not steer the encoders.
         shared.set_kind(ffmpeg::picture::Type::None);
+        let is_reshaped = self.converted.iter().any(|way| matches!(way.colours, Colours::Each(_)));
+        if is_reshaped {
+            // Metadata is about codes as they are stored, so the filters must take them for what they make.
+            shared.set_color_range(ffmpeg::color::Range::MPEG);
+        }
         push(&mut self.graph, shared)?;
-        if let Some((recolour, graph)) = &mut self.converted {
-            let picture = pull(&mut self.graph, "form")?;
-            push(graph, recolour.convert(&picture)?)?;
+        for way in &mut self.converted {
+            let picture = pull(&mut self.graph, way.sink)?;
+            let picture = match &mut way.colours {
+                Colours::Alike(recolour) => recolour.convert(&picture)?,
+                Colours::Each(reshape) => {
+                    reshape.follow(frame);
+                    reshape.convert(&picture)?
+                }
+            };
+            push(&mut way.graph, picture)?;
         }
         let mut pictures = Vec::with_capacity(self.wanted.len());
         for index in &self.wanted {
-            let name = sink_name(*index);
-            let graph = match &mut self.converted {
-                Some((_, graph)) if self.standard.contains(index) => graph,
-                _ => &mut self.graph,
-            };
-            pictures.push(pull(graph, &name)?);
+            let way = self.converted.iter_mut().find(|way| way.wanted.contains(index));
+            let graph = way.map_or(&mut self.graph, |way| &mut way.graph);
+            pictures.push(pull(graph, &sink_name(*index))?);
         }
         Ok(pictures)
     }
@@ -190,29 +220,47 @@ fn over_black(shape: &Shape) -> String {
     format!("scale=flags={FLAGS}:{},format={form},premultiply=inplace=1,", siting_in(shape.siting))
 }
 
-/// Into the largest rung's frame: scaled, and where the picture has another shape than the plan, between black bars; then
-/// made upright. The range becomes limited; red, green and blue become luma and chroma.
-fn fitted(shape: &Shape, meant: ColourFacts, video: &VideoFacts, plan: &Plan, top: usize, form: &str) -> String {
-    let track = &plan.video[top];
-    let turned = plan.orientation.swaps_sides();
-    let frame = if turned { (track.height, track.width) } else { (track.width, track.height) };
-    let inner = inner_size(shape, video, frame);
-    let mut spec = format!("scale=w={}:h={}:flags={FLAGS}", inner.0, inner.1);
-    if shape.is_rgb() {
-        spec += "+full_chroma_inp";
+/// The largest rung's frame, and the place of a picture in it.
+struct Frame {
+    /// The frame before it is turned.
+    outer: (u32, u32),
+    /// The part of it that the picture fills.
+    inner: (u32, u32),
+    orientation: Orientation,
+}
+
+impl Frame {
+    fn of(shape: &Shape, video: &VideoFacts, plan: &Plan, top: usize) -> Self {
+        let track = &plan.video[top];
+        let turned = plan.orientation.swaps_sides();
+        let outer = if turned { (track.height, track.width) } else { (track.width, track.height) };
+        Self { outer, inner: inner_size(shape, video, outer), orientation: plan.orientation }
     }
-    spec += &format!(":{}:{LEFT_OUT}:out_range=tv", siting_in(shape.siting));
-    if shape.is_rgb() {
-        spec += &format!(":out_color_matrix={}", matrix_name(meant.matrix));
+
+    /// Scaled to its place. The range becomes limited; red, green and blue become luma and chroma.
+    fn scaled(&self, shape: &Shape, meant: ColourFacts, form: &str) -> String {
+        let mut spec = format!("scale=w={}:h={}:flags={FLAGS}", self.inner.0, self.inner.1);
+        if shape.is_rgb() {
+            spec += "+full_chroma_inp";
+        }
+        spec += &format!(":{}:{LEFT_OUT}:out_range=tv", siting_in(shape.siting));
+        if shape.is_rgb() {
+            spec += &format!(":out_color_matrix={}", matrix_name(meant.matrix));
+        }
+        spec + &format!(",format={form}")
     }
-    spec += &format!(",format={form}");
-    if inner != frame {
-        // Chroma has no half places.
-        let (left, above) = ((frame.0 - inner.0) / 4 * 2, (frame.1 - inner.1) / 4 * 2);
-        spec += &format!(",pad=w={}:h={}:x={left}:y={above}:color=black", frame.0, frame.1);
+
+    /// Between black bars where it has another shape than the frame; then made upright.
+    fn upright(&self) -> String {
+        let (outer, inner) = (self.outer, self.inner);
+        let mut spec = String::new();
+        if inner != outer {
+            // Chroma has no half places.
+            let (left, above) = ((outer.0 - inner.0) / 4 * 2, (outer.1 - inner.1) / 4 * 2);
+            spec += &format!(",pad=w={}:h={}:x={left}:y={above}:color=black", outer.0, outer.1);
+        }
+        spec + &turn(self.orientation) + ",setsar=1"
     }
-    spec += &turn(plan.orientation);
-    spec + ",setsar=1"
 }
 
 fn siting_in(siting: Siting) -> String {

@@ -10,11 +10,14 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::frame::Video;
 use ffmpeg_next::media::Type;
 use headwater::text::SourceText;
-use headwater::title::{OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, VideoFacts};
+use headwater::title::{
+    DolbyVision, OtherStream, PacketTime, Problem, ProblemCode, ScanFacts, Seam, SeamFinder, SourceFacts, StreamFacts, VideoFacts,
+};
 use headwater::worker::protocol::Survey;
 
 use super::cut_off;
 use super::decoder::{Decoder, Step};
+use super::dolby_vision;
 use super::edit_start;
 use super::look::look;
 use super::pulse::Pulse;
@@ -60,7 +63,15 @@ pub fn survey(file: &Arc<File>, pulse: &Pulse) -> Result<Survey, Problem> {
     let guess = source.input().probe_score() <= ffi::AVPROBE_SCORE_MAX / 4;
     let look = |video: &VideoFacts| look(file, pulse, &seams, video);
     let mut texts = Vec::new();
-    let streams: Vec<StreamFacts> = streams.into_iter().map(|stream| stream.finish(&mut texts, &look)).collect();
+    let mut streams: Vec<StreamFacts> = streams.into_iter().map(|stream| stream.finish(&mut texts, &look)).collect();
+    for stream in &mut streams {
+        if let StreamFacts::Video(video) = stream
+            && video.lacks_metadata()
+        {
+            let found = dolby_vision::is_found(Source::open(Arc::clone(file), &seams, pulse.clone())?, video);
+            video.dolby_vision = video.dolby_vision.map(|declared| DolbyVision { with_metadata: found, ..declared });
+        }
+    }
     let playable = streams.iter().any(|stream| matches!(stream, StreamFacts::Video(_) | StreamFacts::Audio(_)));
     if encrypted {
         return Err(Problem::new(ProblemCode::Encrypted));

@@ -6,9 +6,10 @@ use ffmpeg_next::format::stream::Stream;
 use ffmpeg_next::frame::Video;
 use headwater::cmaf::nal;
 use headwater::title::colour::UNSPECIFIED;
-use headwater::title::{Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
+use headwater::title::{DolbyVision, Hole, KeyFrame, ScanFacts, TimeBase, VideoFacts, is_worth_a_look};
 
 use super::avc_survey::AvcSurvey;
+use super::dolby_vision::Metadata;
 use super::shape::Shape;
 use super::size_watch::SizeWatch;
 use super::{light, stream_facts};
@@ -80,6 +81,12 @@ impl VideoSurvey {
         let light = light::of_picture(picture);
         facts.light.mastering = facts.light.mastering.or(light.mastering);
         facts.light.content = facts.light.content.or(light.content);
+        if let Some(metadata) = Metadata::of(picture) {
+            let shown = metadata.is_alone.then_some(DolbyVision { profile: 5, compatibility: 0, with_metadata: true });
+            // Where a record says another kind of it, the pictures are right.
+            let declared = facts.dolby_vision.filter(|declared| declared.is_alone() || !metadata.is_alone).or(shown);
+            facts.dolby_vision = declared.map(|declared| DolbyVision { with_metadata: true, ..declared });
+        }
     }
 
     /// Notes a packet.

@@ -8,6 +8,7 @@
 //! blue and all three follow in proportion, so hues stay and grey stays grey. What then lies outside the gamut of BT.709
 //! is cut off at its edge, as BT.2407 (annex 2) has it: colours inside are exact, and none inside moves for one outside.
 
+use headwater::title::colour::BT2020;
 use headwater::title::{ColourFacts, LightFacts, VideoRange};
 
 /// A 10-bit limited-range picture element: Y', Cb, Cr as codes.
@@ -15,7 +16,8 @@ pub type Codes = [f64; 3];
 
 /// Red, green and blue.
 pub type Vector = [f64; 3];
-type Matrix = [Vector; 3];
+/// Three rows.
+pub type Matrix = [Vector; 3];
 
 /// Luminance of reference white in cd/m² (BT.2408 2.1), which is white on a standard display.
 pub const REFERENCE_WHITE_NITS: f64 = 203.0;
@@ -29,6 +31,7 @@ const DISPLAY_GAMMA: f64 = 2.4;
 /// A way from one description to another.
 pub struct Conversion {
     from: ColourFacts,
+    to: ColourFacts,
     luma_from: (f64, f64),
     luma_to: (f64, f64),
     gamut: Matrix,
@@ -36,15 +39,21 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// The way from `from` to `to`, a standard description; both without unspecified code points. `light` tells how bright
-    /// a PQ source becomes.
+    /// The way from `from` to `to`, a standard description, or from PQ to PQ; both without unspecified code points. `light`
+    /// tells how bright a PQ source becomes.
     pub fn new(from: ColourFacts, to: ColourFacts, light: &LightFacts) -> Self {
+        Self::with_peak(from, to, light, None)
+    }
+
+    /// As [`Conversion::new`], of pictures that themselves say how many cd/m² they reach, which counts where `light` says nothing.
+    pub fn with_peak(from: ColourFacts, to: ColourFacts, light: &LightFacts, peak_nits: Option<f64>) -> Self {
         Self {
             from,
+            to,
             luma_from: luma_weights(from.matrix),
             luma_to: luma_weights(to.matrix),
             gamut: product(&inverse(&to_xyz(to.primaries)), &product(&adaptation(from.primaries, to.primaries), &to_xyz(from.primaries))),
-            peak_nits: peak_nits(from, light),
+            peak_nits: plausible_peak_nits(from, light, peak_nits),
         }
     }
 
@@ -83,14 +92,14 @@ impl Conversion {
     }
 
     /// What light is multiplied with to come under reference white, by the largest of red, green and blue; absent for what is
-    /// under it already.
+    /// under it already, or need not come under it.
     pub fn roll_off(&self) -> Option<impl Fn(f64) -> f64> {
         let peak_nits = self.peak_nits;
         let gain = move |largest: f64| {
             let nits = largest * REFERENCE_WHITE_NITS;
             if nits > 0.0 { rolled_off(nits, peak_nits) / nits } else { 1.0 }
         };
-        (self.from.range() != VideoRange::Sdr).then_some(gain)
+        (self.from.range() != VideoRange::Sdr && self.to.range() == VideoRange::Sdr).then_some(gain)
     }
 
     /// From light in the source's primaries to light in the target's.
@@ -99,8 +108,11 @@ impl Conversion {
     }
 
     /// The signal that stands for light, of the target.
-    pub fn encoded(light: f64) -> f64 {
-        light.clamp(0.0, 1.0).powf(1.0 / DISPLAY_GAMMA)
+    pub fn encoded(&self, light: f64) -> f64 {
+        match self.to.range() {
+            VideoRange::Pq => nits_to_pq(light * REFERENCE_WHITE_NITS),
+            _ => light.clamp(0.0, 1.0).powf(1.0 / DISPLAY_GAMMA),
+        }
     }
 
     /// The codes that stand for a signal of red, green and blue, of the target; a linear function of it.
@@ -119,11 +131,17 @@ impl Conversion {
             let gain = gain(luminance(light));
             light = light.map(|value| value * gain);
         }
+        self.shown(light)
+    }
+
+    /// What shows that light, in units of reference white and the source's primaries, in the codes of the target.
+    #[cfg(test)]
+    pub fn shown(&self, mut light: Vector) -> Codes {
         if let Some(gain) = self.roll_off() {
             let gain = gain(light.into_iter().fold(0.0, f64::max));
             light = light.map(|value| value * gain);
         }
-        self.codes(times(&self.gamut, light).map(Self::encoded))
+        self.codes(times(&self.gamut, light).map(|value| self.encoded(value)))
     }
 }
 
@@ -156,16 +174,16 @@ fn luma_weights(matrix: u8) -> (f64, f64) {
     }
 }
 
-/// How bright the source becomes: what its pictures are said to reach, else its mastering display. Claims below reference
-/// white or beyond PQ are slips.
-fn peak_nits(from: ColourFacts, light: &LightFacts) -> f64 {
+/// How bright the source becomes: what its pictures are said to reach, else its mastering display, else what a picture says.
+/// Claims below reference white or beyond PQ are slips.
+fn plausible_peak_nits(from: ColourFacts, light: &LightFacts, of_picture: Option<f64>) -> f64 {
     if from.range() != VideoRange::Pq {
         return USUAL_PEAK_NITS;
     }
     let content = light.content.map(|content| f64::from(content.max_nits));
     let display = light.mastering.map(|mastering| f64::from(mastering.luminance_max) / 10_000.0);
     let plausible = |nits: &f64| (REFERENCE_WHITE_NITS..=PQ_PEAK_NITS).contains(nits);
-    content.filter(plausible).or(display.filter(plausible)).unwrap_or(USUAL_PEAK_NITS)
+    content.filter(plausible).or(display.filter(plausible)).or(of_picture.filter(plausible)).unwrap_or(USUAL_PEAK_NITS)
 }
 
 const PQ_M1: f64 = 2610.0 / 16_384.0;
@@ -249,11 +267,21 @@ fn adaptation(from: u8, to: u8) -> Matrix {
     product(&inverse(&CONES), &scaled)
 }
 
-fn times(matrix: &Matrix, vector: Vector) -> Vector {
+/// From the cone responses of Hunt, Pointer and Estevez, of white each 1, to light in the primaries of BT.2020: what the LMS
+/// of BT.2100 (table 7) has before it adds crosstalk.
+pub fn cones_to_bt2020() -> Matrix {
+    const CONES: Matrix = [[0.4002, 0.7076, -0.0808], [-0.2263, 1.1653, 0.0457], [0.0, 0.0, 0.9182]];
+    let from_light = product(&CONES, &to_xyz(BT2020));
+    inverse(&from_light.map(|row| row.map(|value| value / row.iter().sum::<f64>())))
+}
+
+/// The matrix times the vector.
+pub fn times(matrix: &Matrix, vector: Vector) -> Vector {
     matrix.map(|row| row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2])
 }
 
-fn product(left: &Matrix, right: &Matrix) -> Matrix {
+/// The product of two matrices.
+pub fn product(left: &Matrix, right: &Matrix) -> Matrix {
     let columns = transposed(right).map(|column| times(left, column));
     transposed(&columns)
 }
@@ -263,7 +291,7 @@ fn transposed(matrix: &Matrix) -> Matrix {
 }
 
 /// The inverse of a matrix that has one, by Cramer's rule.
-fn inverse(matrix: &Matrix) -> Matrix {
+pub fn inverse(matrix: &Matrix) -> Matrix {
     let cross = |a: Vector, b: Vector| [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
     let [a, b, c] = *matrix;
     let columns = [cross(b, c), cross(c, a), cross(a, b)];
@@ -322,9 +350,11 @@ mod tests {
     fn claims_that_cannot_be_are_not_believed() {
         let of = |max_nits| {
             let light = LightFacts { content: Some(ContentLight { max_nits, average_nits: 1 }), mastering: None };
-            peak_nits(PQ, &light)
+            plausible_peak_nits(PQ, &light, None)
         };
         assert_eq!((of(0), of(50), of(4000), of(20_000)), (1000.0, 1000.0, 4000.0, 1000.0));
+        let of_picture = |nits| plausible_peak_nits(PQ, &LightFacts::default(), Some(nits));
+        assert_eq!((of_picture(600.0), of_picture(100.0)), (600.0, 1000.0));
     }
 
     #[test]
@@ -333,6 +363,15 @@ mod tests {
         let expect = [[1.6605, -0.5877, -0.0728], [-0.1246, 1.1330, -0.0084], [-0.0182, -0.1006, 1.1187]];
         for (row, expected) in conversion.gamut.iter().zip(expect) {
             assert!(row.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 0.0005), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn cones_are_those_of_bt2100() {
+        let crosstalk = [0, 1, 2].map(|row| [0, 1, 2].map(|column| if row == column { 0.92 } else { 0.04 }));
+        let found = product(&crosstalk, &inverse(&cones_to_bt2020()));
+        for (row, expect) in found.iter().zip([[1688.0, 2146.0, 262.0], [683.0, 2951.0, 462.0], [99.0, 309.0, 3688.0]]) {
+            assert!(row.iter().zip(expect).all(|(value, expect)| (value * 4096.0 - expect).abs() < 1.0), "{row:?}");
         }
     }
 

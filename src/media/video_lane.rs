@@ -27,7 +27,7 @@ pub struct VideoLane {
     deinterlace: Option<Deinterlace>,
     times: Times,
     /// What a demuxer makes of damaged packets depends on what it read before them, and on long after: decoding of a source
-    /// that has any never runs on.
+    /// that has any never runs on. Nor does it where a decoder keeps more than pictures from before a key frame.
     may_run_on: bool,
     state: Run,
 }
@@ -112,8 +112,8 @@ pub enum Shown<'a> {
 }
 
 impl VideoLane {
-    /// Opens the decoder for the plan's video stream. It `may_run_on` from one segment to the next when the survey found neither
-    /// damage nor leaps of the clock.
+    /// Opens the decoder for the plan's video stream. It `may_run_on` from one segment to the next when the survey found no
+    /// damage, no leap of the clock, and nothing that refers further back than its pictures do.
     pub fn open(mut source: Source, video: &VideoFacts, plan: &Plan, may_run_on: bool) -> Option<Self> {
         source.only(video.stream);
         let decoder = Decoder::open(&source, video.stream)?;

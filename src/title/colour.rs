@@ -38,6 +38,9 @@ impl ColourFacts {
     /// BT.709 in limited range.
     pub const STANDARD: Self = Self { full_range: Some(false), primaries: BT709, transfer: BT709, matrix: BT709 };
 
+    /// What BT.2100 has for PQ that players take: its one colour space, non-constant luminance, limited range.
+    pub const HDR10: Self = Self { full_range: Some(false), primaries: BT2020, transfer: PQ, matrix: BT2020 };
+
     /// How bright such pictures may be.
     pub fn range(self) -> VideoRange {
         match self.transfer {
@@ -96,9 +99,19 @@ impl ColourFacts {
     }
 }
 
+impl DolbyVision {
+    /// Whether there are no colours but those that its metadata makes.
+    pub fn is_alone(self) -> bool {
+        matches!((self.profile, self.compatibility), (5, _) | (10 | 20, 0))
+    }
+}
+
 impl VideoFacts {
-    /// What its colours mean.
+    /// What its colours mean; what they become by their metadata where they are IPT.
     pub fn meant_colour(&self) -> ColourFacts {
+        if self.is_ipt() {
+            return ColourFacts::HDR10;
+        }
         let matrix = if self.is_rgb() { RGB } else { self.colour.matrix };
         ColourFacts { matrix, ..self.colour }.completed(self.width.min(self.height))
     }
@@ -112,9 +125,8 @@ impl VideoFacts {
     pub fn output_colour(&self, range: VideoRange) -> ColourFacts {
         match range {
             VideoRange::Sdr => self.standard_colour(),
-            // BT.2100 has one colour space and one matrix that players take.
-            VideoRange::Pq => ColourFacts { full_range: Some(false), primaries: BT2020, transfer: PQ, matrix: BT2020 },
-            VideoRange::Hlg => ColourFacts { full_range: Some(false), primaries: BT2020, transfer: HLG, matrix: BT2020 },
+            VideoRange::Pq => ColourFacts::HDR10,
+            VideoRange::Hlg => ColourFacts { transfer: HLG, ..ColourFacts::HDR10 },
         }
     }
 
@@ -125,11 +137,15 @@ impl VideoFacts {
         Some(meant.range()).filter(|range| fits && *range != VideoRange::Sdr)
     }
 
-    /// Whether its pictures can only be shown with the metadata of Dolby Vision, which this origin does not apply: profile 5,
-    /// what AV1 and MV-HEVC have like it (10 and 20 without compatibility), and whatever names such a matrix.
-    pub fn needs_dolby_vision(&self) -> bool {
-        let is_alone = |declared: DolbyVision| matches!((declared.profile, declared.compatibility), (5, _) | (10 | 20, 0));
-        self.dolby_vision.is_some_and(is_alone) || self.colour.matrix == IPT_C2
+    /// Whether its pixels are IPT-PQ-C2, which the metadata of Dolby Vision makes colours of: profile 5, what AV1 and MV-HEVC
+    /// have like it (10 and 20 without compatibility), and whatever names such a matrix.
+    pub fn is_ipt(&self) -> bool {
+        self.dolby_vision.is_some_and(DolbyVision::is_alone) || self.colour.matrix == IPT_C2
+    }
+
+    /// Whether it is Dolby Vision whose colours cannot be worked out, for nothing else tells them and its metadata was not found.
+    pub fn lacks_metadata(&self) -> bool {
+        self.dolby_vision.is_some_and(|declared| declared.is_alone() && !declared.with_metadata)
     }
 
     /// Whether its pixels are stored as red, green and blue.
@@ -217,17 +233,23 @@ mod tests {
 
     #[test]
     fn dolby_vision_without_a_base_is_told_from_that_with_one() {
-        let needs = |profile, compatibility| {
-            let dolby_vision = Some(DolbyVision { profile, compatibility });
-            VideoFacts { dolby_vision, ..video_facts(12_800, 512, 100, None) }.needs_dolby_vision()
+        let of = |profile, compatibility, with_metadata| {
+            let dolby_vision = Some(DolbyVision { profile, compatibility, with_metadata });
+            VideoFacts { dolby_vision, bit_depth: 10, ..video_facts(12_800, 512, 100, None) }
         };
-        assert!(needs(5, 0) && needs(10, 0) && needs(20, 0));
+        for (profile, compatibility) in [(5, 0), (10, 0), (20, 0)] {
+            let video = of(profile, compatibility, true);
+            assert!(video.is_ipt() && !video.lacks_metadata() && of(profile, compatibility, false).lacks_metadata());
+            assert_eq!((video.meant_colour(), video.standard_colour()), (ColourFacts::HDR10, ColourFacts::STANDARD));
+            assert_eq!(video.kept_range(), Some(VideoRange::Pq));
+        }
         for (profile, compatibility) in [(4, 2), (7, 6), (7, 0), (8, 1), (8, 2), (8, 4), (9, 2), (10, 1), (10, 4)] {
-            assert!(!needs(profile, compatibility), "{profile}.{compatibility}");
+            let video = of(profile, compatibility, false);
+            assert!(!video.is_ipt() && !video.lacks_metadata(), "{profile}.{compatibility}");
         }
         let mut video = video_facts(12_800, 512, 100, None);
-        assert!(!video.needs_dolby_vision());
+        assert!(!video.is_ipt());
         video.colour = described(9, 16, 15);
-        assert!(video.needs_dolby_vision(), "without a record");
+        assert!(video.is_ipt() && !video.lacks_metadata(), "as H.273 has it, without Dolby Vision");
     }
 }

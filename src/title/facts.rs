@@ -148,13 +148,16 @@ pub struct LightFacts {
     pub content: Option<ContentLight>,
 }
 
-/// What a source declares of Dolby Vision (its decoder configuration record).
+/// What a source has of Dolby Vision: what its decoder configuration record declares, or what its pictures show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DolbyVision {
     /// The profile, such as 5 or 8.
     pub profile: u8,
     /// What its pictures are without its metadata: 1 HDR10, 2 SDR, 4 HLG, 6 HDR10 of a disc, 0 none of these.
     pub compatibility: u8,
+    /// Whether its metadata was found beside its pictures, in a form that can be read.
+    #[serde(default)]
+    pub with_metadata: bool,
 }
 
 /// A video stream.
@@ -182,7 +185,7 @@ pub struct VideoFacts {
     pub colour: ColourFacts,
     /// Brightness of mastering display and pictures, where the source tells it.
     pub light: LightFacts,
-    /// Dolby Vision, where the container declares it.
+    /// Dolby Vision, where the container declares it or the pictures show it.
     pub dolby_vision: Option<DolbyVision>,
     /// Width of a pixel over its height as the bitstream has it where it begins, whatever the container says;
     /// (0, 1) when it says nothing.

@@ -77,16 +77,25 @@ pub fn of_colour(video: &VideoFacts, tracks: &[VideoTrack]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let meant = video.meant_colour();
     let name = match meant.range() {
-        VideoRange::Pq => Some("PQ"),
-        VideoRange::Hlg => Some("HLG"),
+        VideoRange::Pq if video.is_ipt() => Some(match video.dolby_vision {
+            Some(dolby_vision) => format!("Dolby Vision of profile {}", dolby_vision.profile),
+            None => "IPT-PQ-C2".to_owned(),
+        }),
+        VideoRange::Pq => Some("PQ".to_owned()),
+        VideoRange::Hlg => Some("HLG".to_owned()),
         VideoRange::Sdr => None,
     };
     if let Some(name) = name {
-        let left_out = if video.dolby_vision.is_some() { " What Dolby Vision adds was left out." } else { "" };
+        let left_out = match video.dolby_vision {
+            Some(_) if video.is_ipt() => " What Dolby Vision says for single displays was left out.",
+            Some(_) => " What Dolby Vision adds was left out.",
+            None => "",
+        };
         let message = format!("The picture has high dynamic range ({name}). Its standard renditions were tone-mapped to BT.709.{left_out}");
         remarks.push(Remark::new(RemarkCode::HdrToneMapped, message));
         if tracks.iter().any(|track| track.range != VideoRange::Sdr) {
-            let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it.{left_out}");
+            let as_what = if video.is_ipt() { " as HDR10" } else { "" };
+            let message = format!("The picture has high dynamic range ({name}). HEVC renditions keep it{as_what}.{left_out}");
             remarks.push(Remark::new(RemarkCode::HdrKept, message));
         }
     } else {
@@ -106,7 +115,7 @@ pub fn of_colour(video: &VideoFacts, tracks: &[VideoTrack]) -> Vec<Remark> {
     }
     let said = video.colour;
     let is_silent = said.primaries == UNSPECIFIED && said.transfer == UNSPECIFIED && matches!(said.matrix, UNSPECIFIED);
-    if is_silent && !video.is_rgb() {
+    if is_silent && !video.is_rgb() && !video.is_ipt() {
         let assumed = if meant.matrix == BT709 { "BT.709" } else { "BT.601" };
         let message = format!("The source does not say how its colours are meant. {assumed} was assumed, as is usual for its size.");
         remarks.push(Remark::new(RemarkCode::ColourAssumed, message));

@@ -102,9 +102,11 @@ pub(super) fn video_tracks(video: &VideoFacts, frame_rate: FrameRate, policy: &P
         let detail = format!("its picture of {} by {} pixels is too large", video.width, video.height);
         return Err(Problem::with_detail(ProblemCode::BeyondLimits, detail));
     }
-    if video.needs_dolby_vision() {
+    if video.lacks_metadata() {
         let profile = video.dolby_vision.map_or(String::new(), |declared| format!(" of profile {}", declared.profile));
-        let detail = format!("its picture is Dolby Vision{profile}, which has no colours of its own; export it as HDR10, HLG or BT.709");
+        let detail = format!(
+            "its picture is Dolby Vision{profile}, and the metadata that makes colours of it was not found; export it as HDR10, HLG or BT.709"
+        );
         return Err(Problem::with_detail(ProblemCode::UnsupportedCodec, detail));
     }
     let (width, height) = display_size(video);
@@ -210,13 +212,14 @@ mod tests {
     }
 
     #[test]
-    fn dolby_vision_is_refused_only_without_a_base() {
-        let of = |profile, compatibility| {
-            let video = VideoFacts { dolby_vision: Some(DolbyVision { profile, compatibility }), ..huge() };
-            tracks(&video, 8 * GIB).map(|_| ())
+    fn dolby_vision_is_refused_only_without_base_and_metadata() {
+        let of = |profile, compatibility, with_metadata| {
+            let video = VideoFacts { dolby_vision: Some(DolbyVision { profile, compatibility, with_metadata }), ..huge() };
+            tracks(&video, 8 * GIB).map(|tracks| tracks.iter().filter(|track| track.range == VideoRange::Pq).count())
         };
-        assert_eq!(of(8, 1), Ok(()));
-        let refused = of(5, 0).expect_err("refused");
+        assert_eq!(of(8, 1, false), of(5, 0, true));
+        assert!(of(5, 0, true).expect("tracks") > 0, "renditions of high dynamic range");
+        let refused = of(5, 0, false).expect_err("refused");
         assert_eq!(refused.code, ProblemCode::UnsupportedCodec);
         assert!(refused.detail.expect("a detail").contains("Dolby Vision of profile 5"));
     }

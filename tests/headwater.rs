@@ -33,3 +33,4 @@ mod stills;
 mod subtitles;
 mod survey;
 mod together;
+mod wire;

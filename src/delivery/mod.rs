@@ -5,8 +5,11 @@
 
 mod body;
 mod fetch;
+mod fields;
 mod library;
 mod metrics;
+mod multipart;
+mod provenance;
 mod response;
 
 use std::convert::Infallible;
@@ -18,17 +21,19 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::sync::Semaphore;
 
-use crate::cache::Cache;
-use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
+use crate::cache::{Cache, CacheOutcome, Object};
+use crate::semantics::{Form, Reply, Representation, RequestFacts, Route, choose, decide, wants_sha256};
 use crate::title::TitleId;
 
 pub use body::{Body, BodyError, Pieces};
+use fields::Fields;
 pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
 pub use metrics::{Class, Metrics, Outcome};
+use provenance::Provenance;
 use response::Failure;
 
-/// How delivery waits and what it lets caches keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How delivery waits, what it lets caches keep, and what it tells besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Longest wait for a segment that is planned but not made.
     pub segment_wait: Duration,
@@ -36,6 +41,12 @@ pub struct Config {
     pub waiters_max: usize,
     /// How long a cache may keep a multivariant playlist; whole seconds.
     pub multivariant_max_age: Duration,
+    /// The same for caches that know `CDN-Cache-Control`; absent: as everyone else.
+    pub cdn_multivariant_max_age: Option<Duration>,
+    /// How long those may keep what never changes; absent: as everyone else.
+    pub cdn_immutable_max_age: Option<Duration>,
+    /// `Alt-Svc`, on every answer.
+    pub alt_svc: Option<HeaderValue>,
 }
 
 /// The public listener's service. Clones are the same service.
@@ -48,7 +59,7 @@ struct Shared<L> {
     cache: Cache<Route, Miss>,
     waiters: Semaphore,
     segment_wait: Duration,
-    multivariant_cache_control: HeaderValue,
+    fields: Arc<Fields>,
     metrics: Metrics,
 }
 
@@ -61,14 +72,12 @@ impl<L> Clone for Delivery<L> {
 impl<L: Library> Delivery<L> {
     /// A service that answers out of `cache`, and out of `library` what is not there.
     pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, Miss>, metrics: Metrics) -> Self {
-        let cache_control = multivariant_cache_control(config.multivariant_max_age);
         let shared = Shared {
             library,
             cache,
             waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
             segment_wait: config.segment_wait,
-            // Made of digits and words, so it is a value.
-            multivariant_cache_control: HeaderValue::try_from(cache_control).unwrap_or(HeaderValue::from_static("no-cache")),
+            fields: Arc::new(Fields::new(config)),
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -95,35 +104,67 @@ impl<L: Library> Delivery<L> {
     }
 
     async fn response(&self, method: &Method, route: Option<Route>, class: Class, headers: &HeaderMap) -> (Response<Body>, Outcome) {
-        let head = method == Method::HEAD;
+        let (head, fields) = (method == Method::HEAD, &self.shared.fields);
         if method == Method::OPTIONS {
-            return (response::options(), Outcome::Options);
+            return (response::options(fields), Outcome::Options);
         }
         if !head && method != Method::GET {
-            return response::failure(&Failure::of_method(method), false);
+            return response::failure(fields, &Failure::of_method(method), &Provenance::Unasked, head);
         }
-        let Some(route) = route else { return response::failure(&Failure::NotFound, head) };
-        let object = match self.shared.cache.get(&route).await {
-            Some(object) => object,
+        let Some(route) = route else { return response::failure(fields, &Failure::NotFound, &Provenance::Unasked, head) };
+        let (object, provenance) = match self.shared.cache.get(&route).await {
+            Some(object) => (object, Provenance::HIT),
             None => match self.shared.fetch(route, class).await {
-                Ok(object) => object,
-                Err(failure) => return response::failure(&failure, head),
+                (Ok(object), provenance) => (object, provenance),
+                (Err(failure), provenance) => return response::failure(fields, &failure, &provenance, head),
             },
         };
-        let object = object.representation(prefers_gzip(headers));
+        self.shared.reply(&object, &provenance, head, headers)
+    }
+}
+
+impl<L> Shared<L> {
+    /// The answer to a `GET` or `HEAD` of an object that is at hand.
+    fn reply(&self, object: &Object, provenance: &Provenance, head: bool, headers: &HeaderMap) -> (Response<Body>, Outcome) {
+        let fields = &self.fields;
+        // What is never coded is not negotiated: whoever refuses it plain gets it plain, for a 406 without `Vary` would be kept by
+        // caches and given to all (RFC 9110 12.5.3 asks for no more).
+        let form = match object.coded() {
+            [] => Some(Form::Plain),
+            coded => {
+                choose(headers, object.bytes.len() as u64, coded.iter().filter_map(|form| Some((form.coding?, form.bytes.len() as u64))))
+            }
+        };
+        let Some(form) = form else { return response::failure(fields, &Failure::NotAcceptable, provenance, head) };
+        let varies = !object.coded().is_empty();
+        let object = object.form(form);
         let representation = Representation {
             etag: object.etag().to_str().unwrap_or_default(),
             last_modified_s: object.last_modified_s(),
             length_bytes: object.bytes.len() as u64,
             immutable: object.immutable,
+            coded: object.coding.is_some(),
         };
-        match decide(&RequestFacts { head, headers }, &representation) {
+        let (mut response, outcome) = match decide(&RequestFacts { head, headers }, &representation) {
             Reply::Whole => (response::whole(object, head), Outcome::Whole),
             Reply::Part(range) => (response::part(object, range), Outcome::Part),
-            Reply::NotModified => (response::not_modified(object), Outcome::NotModified),
-            Reply::PreconditionFailed => (response::precondition_failed(object), Outcome::PreconditionFailed),
-            Reply::Unsatisfiable => response::failure(&Failure::Unsatisfiable { length_bytes: representation.length_bytes }, head),
+            Reply::Parts(ranges) => (response::parts(object, &ranges), Outcome::Part),
+            Reply::NotModified => (response::not_modified(fields, object), Outcome::NotModified),
+            Reply::PreconditionFailed => (response::precondition_failed(fields, object), Outcome::PreconditionFailed),
+            Reply::Unsatisfiable => {
+                let failure = Failure::Unsatisfiable { length_bytes: representation.length_bytes, varies };
+                return response::failure(fields, &failure, provenance, head);
+            }
+        };
+        let has_body = matches!(outcome, Outcome::Whole | Outcome::Part);
+        if has_body && wants_sha256(headers) {
+            response::tell_digest(object, response.headers_mut());
         }
+        // The fields that were made with the object tell of a hit.
+        if !has_body || provenance.outcome() != Some(CacheOutcome::Hit) {
+            fields.tell(provenance, object.immutable, None, response.headers_mut());
+        }
+        (response, outcome)
     }
 }
 

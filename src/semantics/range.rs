@@ -90,8 +90,9 @@ pub fn select(value: &[u8], length_bytes: u64) -> Selection {
         let Some(spec) = spec else { return Selection::All };
         any = true;
         if let Some(range) = spec.within(length_bytes) {
-            asked_bytes = asked_bytes.saturating_add(range.byte_count());
-            worth_it = worth_it && asked_bytes <= length_bytes && parts.add(range);
+            let sum = asked_bytes.checked_add(range.byte_count()).filter(|sum| *sum <= length_bytes);
+            worth_it = worth_it && sum.is_some() && parts.add(range);
+            asked_bytes = sum.unwrap_or(asked_bytes);
         }
     }
     match parts.as_slice() {

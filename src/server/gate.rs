@@ -70,10 +70,17 @@ fn host_is_right(version: Version, headers: &HeaderMap) -> bool {
     match host {
         Some(host) => {
             let authority = Authority::try_from(host.as_bytes());
-            further.is_none() && authority.is_ok_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
+            further.is_none() && authority.is_ok_and(|authority| is_host(&authority))
         }
         None => version != Version::HTTP_11,
     }
+}
+
+/// Whether it is a host, with or without a port.
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    !host.is_empty() && port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A body is chunked once or not at all; any other coding hides where it ends.
@@ -143,6 +150,10 @@ mod tests {
         for (version, hosts, right) in [
             (Version::HTTP_11, &["h"][..], true),
             (Version::HTTP_11, &["h:8080"], true),
+            (Version::HTTP_11, &["h:"], true),
+            (Version::HTTP_11, &["h:x"], false),
+            (Version::HTTP_11, &["h:80:80"], false),
+            (Version::HTTP_11, &["[::1]x"], false),
             (Version::HTTP_11, &["[::1]:8080"], true),
             (Version::HTTP_11, &[], false),
             (Version::HTTP_11, &[""], false),

@@ -128,7 +128,7 @@ async fn nothing_acceptable_is_said_only_where_there_was_a_choice() {
         let media = origin.ask("GET", &origin.segment(SegmentNumber(0)), &refused).await;
         assert_eq!((media.status, media.field("vary"), media.body.len()), (StatusCode::OK, None, 100_000), "{refusal}");
     }
-    assert_eq!(origin.metrics.requests(Class::Segment, Outcome::NotAcceptable), 6);
+    assert_eq!(origin.metrics.requests(Class::Segment, Outcome::NotAcceptable), 9);
 }
 
 #[tokio::test]

@@ -353,3 +353,21 @@ async fn rule_23_head_is_get_less_the_body() {
         assert!(!body.is_empty());
     }
 }
+
+#[test]
+fn the_rules_name_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources: Vec<String> = ["src", "tests"]
+        .iter()
+        .flat_map(|folder| super::server::files(&root.join(folder)))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
+        .collect();
+    let rows =
+        include_str!("../docs/HTTP.md").lines().filter_map(|line| line.strip_prefix("| ")).map(|row| row.split(" | ").collect::<Vec<_>>());
+    let tests: Vec<&str> =
+        rows.filter(|row| row.len() == 3).flat_map(|row| row[2].split('`').skip(1).step_by(2).collect::<Vec<_>>()).collect();
+    assert!(tests.len() > 40, "{}", tests.len());
+    let absent: Vec<_> = tests.iter().filter(|test| !sources.iter().any(|source| source.contains(&format!("fn {test}(")))).collect();
+    assert!(absent.is_empty(), "{absent:?}");
+}

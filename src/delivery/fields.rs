@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, CACHE_CONTROL, ETAG, HeaderName, VARY};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::Config;
@@ -19,6 +19,9 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Fields of the longest answer that is not made of an object's.
+const EVERY_CAPACITY: usize = 12;
 
 /// The fields of one service.
 pub(super) struct Fields {
@@ -51,7 +54,8 @@ impl Lasting {
 impl Fields {
     pub(super) fn new(config: &Config) -> Self {
         // Every answer may be read from any page, errors too: a player must be able to tell a 404 from a dead server.
-        let mut every = HeaderMap::new();
+        // With room for what answers add: a clone has the same.
+        let mut every = HeaderMap::with_capacity(EVERY_CAPACITY);
         every.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYONE);
         every.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         every.insert(TIMING_ALLOW_ORIGIN, ANYONE);
@@ -74,30 +78,10 @@ impl Fields {
         self.every.clone()
     }
 
-    /// Those that guide a cache without a body: of a 304 or 412 (RFC 9110 15.4.5).
-    pub(super) fn guiding(&self, object: &Object) -> HeaderMap {
-        let mut fields = self.every.clone();
-        fields.reserve(6);
-        for name in [ETAG, CACHE_CONTROL, VARY, CDN_CACHE_CONTROL] {
-            if let Some(value) = object.fields().get(&name) {
-                fields.insert(name, value.clone());
-            }
-        }
-        fields
-    }
-
     /// Says how the answer came about: of an object when there is no `failure`.
     pub(super) fn tell(&self, provenance: &Provenance, immutable: bool, failure: Option<&'static str>, fields: &mut HeaderMap) {
         let Provenance::Asked { outcome, took } = *provenance else { return };
         let lasting = if immutable { &self.immutable } else { &self.multivariant };
-        if outcome == CacheOutcome::Hit && failure.is_none() {
-            for name in [CACHE_STATUS, SERVER_TIMING] {
-                if let Some(value) = lasting.hit.get(&name) {
-                    fields.insert(name, value.clone());
-                }
-            }
-            return;
-        }
         let told = failure.map_or(Told::Object { ttl_s: lasting.max_age.as_secs() }, Told::Failure);
         fields.insert(CACHE_STATUS, value(cache_status(outcome, told)));
         fields.insert(SERVER_TIMING, value(server_timing(outcome, took)));

@@ -149,19 +149,18 @@ impl<L> Shared<L> {
             Reply::Whole => (response::whole(object, head), Outcome::Whole),
             Reply::Part(range) => (response::part(object, range), Outcome::Part),
             Reply::Parts(ranges) => (response::parts(object, &ranges), Outcome::Part),
-            Reply::NotModified => (response::not_modified(fields, object), Outcome::NotModified),
-            Reply::PreconditionFailed => (response::precondition_failed(fields, object), Outcome::PreconditionFailed),
+            Reply::NotModified => (response::not_modified(object), Outcome::NotModified),
+            Reply::PreconditionFailed => (response::precondition_failed(object), Outcome::PreconditionFailed),
             Reply::Unsatisfiable => {
                 let failure = Failure::Unsatisfiable { length_bytes: representation.length_bytes, varies };
                 return response::failure(fields, &failure, provenance, head);
             }
         };
-        let has_body = matches!(outcome, Outcome::Whole | Outcome::Part);
-        if has_body && wants_sha256(headers) {
+        if matches!(outcome, Outcome::Whole | Outcome::Part) && wants_sha256(headers) {
             response::tell_digest(object, response.headers_mut());
         }
         // The fields that were made with the object tell of a hit.
-        if !has_body || provenance.outcome() != Some(CacheOutcome::Hit) {
+        if provenance.outcome() != Some(CacheOutcome::Hit) {
             fields.tell(provenance, object.immutable, None, response.headers_mut());
         }
         (response, outcome)

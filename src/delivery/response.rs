@@ -1,11 +1,13 @@
 //! Decisions become responses: status, fields, and a slice of the object as body.
 
+use std::fmt;
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL,
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, RETRY_AFTER as RETRY, VARY,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LAST_MODIFIED, RETRY_AFTER as RETRY, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
@@ -29,6 +31,8 @@ const REQUEST_FIELDS: HeaderValue = HeaderValue::from_static(
      CMCD-Session, CMCD-Status",
 );
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
+/// No text that is made for an answer is longer.
+const TEXT_BYTES_MAX: usize = 96;
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Why a request gets no object.
@@ -122,7 +126,7 @@ pub(super) fn failure(fields: &Fields, failure: &Failure, provenance: &Provenanc
     told.insert(CONTENT_LENGTH, HeaderValue::from(sentence.len()));
     match *failure {
         Failure::Unsatisfiable { length_bytes, varies } => {
-            insert_text(told, CONTENT_RANGE, format!("bytes */{length_bytes}"));
+            insert_text(told, CONTENT_RANGE, format_args!("bytes */{length_bytes}"));
             told.insert(ACCEPT_RANGES, BYTES);
             if varies {
                 told.insert(VARY, ACCEPT_ENCODING);
@@ -176,8 +180,8 @@ pub(super) fn part(object: &Object, range: ByteRange) -> Response<Body> {
     // The decision was made for this body, so the range lies in it and fits its index type.
     let bytes = object.bytes.slice(range.first() as usize..=range.last() as usize);
     let fields = response.headers_mut();
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    insert_text(fields, CONTENT_RANGE, format!("bytes {}-{}/{}", range.first(), range.last(), object.bytes.len()));
+    insert_text(fields, CONTENT_LENGTH, format_args!("{}", bytes.len()));
+    insert_text(fields, CONTENT_RANGE, format_args!("bytes {}-{}/{}", range.first(), range.last(), object.bytes.len()));
     *response.body_mut() = Body::whole(bytes);
     response
 }
@@ -188,24 +192,33 @@ pub(super) fn parts(object: &Object, ranges: &[ByteRange]) -> Response<Body> {
     let (content_type, body) = multipart(object, ranges);
     let fields = response.headers_mut();
     fields.insert(CONTENT_LENGTH, HeaderValue::from(body.left_bytes()));
-    insert_text(fields, CONTENT_TYPE, content_type);
+    insert_text(fields, CONTENT_TYPE, format_args!("{content_type}"));
     *response.body_mut() = body;
     response
 }
 
 /// 304 with what guides a cache, and nothing of the body (RFC 9110 15.4.5).
-pub(super) fn not_modified(fields: &Fields, object: &Object) -> Response<Body> {
-    with_fields(StatusCode::NOT_MODIFIED, fields.guiding(object))
+pub(super) fn not_modified(object: &Object) -> Response<Body> {
+    with_fields(StatusCode::NOT_MODIFIED, guiding(object))
 }
 
 /// 412 with the validator that the client should have had.
-pub(super) fn precondition_failed(fields: &Fields, object: &Object) -> Response<Body> {
-    with_fields(StatusCode::PRECONDITION_FAILED, fields.guiding(object))
+pub(super) fn precondition_failed(object: &Object) -> Response<Body> {
+    with_fields(StatusCode::PRECONDITION_FAILED, guiding(object))
+}
+
+/// What a 200 would tell, less what describes its body.
+fn guiding(object: &Object) -> HeaderMap {
+    let mut fields = object.fields().clone();
+    for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, LAST_MODIFIED, ACCEPT_RANGES] {
+        fields.remove(name);
+    }
+    fields
 }
 
 /// Adds the digest of the whole representation, of which the body may be a part (RFC 9530 3).
 pub(super) fn tell_digest(object: &Object, fields: &mut HeaderMap) {
-    insert_text(fields, REPR_DIGEST, repr_digest(object.hash()));
+    insert_text(fields, REPR_DIGEST, format_args!("{}", repr_digest(object.hash())));
 }
 
 fn with_fields(status: StatusCode, fields: HeaderMap) -> Response<Body> {
@@ -215,9 +228,13 @@ fn with_fields(status: StatusCode, fields: HeaderMap) -> Response<Body> {
     response
 }
 
-/// For digits and words, which are always a value.
-fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
+/// For digits and words, which are always a value. The text is laid out on the stack: the longest are a `Content-Range` of three
+/// numbers and the type of a multipart.
+fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: fmt::Arguments<'_>) {
+    let mut room = [0; TEXT_BYTES_MAX];
+    let mut rest = &mut room[..];
+    let written = rest.write_fmt(text).map(|()| TEXT_BYTES_MAX - rest.len());
+    if let Ok(value) = written.map_err(drop).and_then(|length| HeaderValue::from_bytes(&room[..length]).map_err(drop)) {
         fields.insert(name, value);
     }
 }

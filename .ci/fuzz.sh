@@ -11,7 +11,7 @@ seconds="${FUZZ_SECONDS:-60}"
 PATH="$PWD/target/tools/bin:$PATH"
 if ! command -v cargo-fuzz >/dev/null 2>&1; then
   echo "fuzz: installing cargo-fuzz into target/tools"
-  CARGO_TARGET_DIR='' cargo install --quiet --locked --root target/tools cargo-fuzz
+  env -u CARGO_TARGET_DIR cargo install --quiet --locked --root target/tools cargo-fuzz
 fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/fuzz"
 cargo fuzz build --sanitizer none

@@ -54,7 +54,7 @@ impl Lasting {
 impl Fields {
     pub(super) fn new(config: &Config) -> Self {
         // Every answer may be read from any page, errors too: a player must be able to tell a 404 from a dead server.
-        // With room for what answers add: a clone has the same.
+        // With room in its index for what answers add: a clone has the same.
         let mut every = HeaderMap::with_capacity(EVERY_CAPACITY);
         every.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYONE);
         every.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);

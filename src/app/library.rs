@@ -1,26 +1,25 @@
 //! Where delivery's objects come from: the catalogue, the store, and the scheduler for what is not made yet.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use moka::future::Cache;
 use tokio::time::Instant;
 
+use super::listing::{Listing, Standing};
 use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
-use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
+use crate::delivery::{Document, Library, Miss, Presence, SegmentAddress, SegmentFacts};
 use crate::playlist::{self, Rates, TrackFacts};
-use crate::schedule::{self, Scheduler};
+use crate::schedule::{self, Clock, Scheduler};
 use crate::store::{self, Key, Store};
 use crate::text;
-use crate::title::{ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TitleState, TrackId, TrackKind};
+use crate::title::{ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, Storyboard, TitleId, TitleState, TrackId, TrackKind};
 
 /// Plans kept in memory; one of a long film takes some tens of kilobytes.
 const PLANS_MAX: u64 = 512;
-/// Memory for documents of subtitles that segments are cut out of; one of a film takes some hundred kilobytes.
-const DOCUMENTS_BYTES_MAX: u64 = 32 << 20;
 /// What a cue takes in memory beside its text.
 const CUE_BYTES: usize = 96;
 /// When to ask again for a segment that was not made in time.
@@ -33,14 +32,12 @@ pub struct Shelf {
     catalogue: Catalogue,
     store: Store,
     scheduler: Scheduler,
-    /// Every visible title and where it stands, so that strangers' questions cost a look-up in memory.
-    titles: RwLock<HashMap<TitleId, Standing>>,
+    listing: Listing,
+    clock: Clock,
+    grace: Duration,
     plans: Cache<(TitleId, Generation), Arc<Planned>>,
     documents: Cache<(TitleId, ContentHash), Arc<text::Document>>,
 }
-
-/// What of a title decides which multivariant playlist it has.
-pub type Standing = (TitleState, Generation);
 
 /// What never changes about a generation.
 struct Planned {
@@ -52,40 +49,47 @@ struct Planned {
 }
 
 impl Shelf {
-    /// An empty shelf; [`Shelf::put`] what the catalogue has.
-    pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler) -> Self {
+    /// An empty shelf; [`Shelf::put`] what the catalogue has. What was replaced is answered for `grace` more. Documents of
+    /// subtitles that segments are cut out of may take `documents_bytes`; one of a film takes some hundred kilobytes.
+    pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler, clock: Clock, grace: Duration, documents_bytes: u64) -> Self {
         let weigh = |_: &_, document: &Arc<text::Document>| {
             let cues = document.cues().iter().map(|cue| cue.text.len() + cue.settings.len() + CUE_BYTES);
             u32::try_from(cues.sum::<usize>()).unwrap_or(u32::MAX)
         };
-        let documents = Cache::builder().max_capacity(DOCUMENTS_BYTES_MAX).weigher(weigh).build();
-        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX), documents }
+        let documents = Cache::builder().max_capacity(documents_bytes).weigher(weigh).build();
+        Self { catalogue, store, scheduler, listing: Listing::default(), clock, grace, plans: Cache::new(PLANS_MAX), documents }
     }
 
     /// Notes where a title stands; gives where it stood before.
     pub fn put(&self, id: TitleId, standing: Standing) -> Option<Standing> {
-        self.titles.write().unwrap_or_else(PoisonError::into_inner).insert(id, standing)
+        self.listing.put(id, standing)
     }
 
-    /// Takes a title off.
+    /// Takes a title off. For the time of grace it is known to be gone.
     pub fn remove(&self, id: TitleId) {
-        self.titles.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let grace_ms = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
+        self.listing.remove(id, (self.clock)().saturating_add(grace_ms));
     }
 
     /// Titles by state.
     pub fn counts(&self) -> HashMap<TitleState, i64> {
-        let titles = self.titles.read().unwrap_or_else(PoisonError::into_inner);
-        titles.values().fold(HashMap::new(), |mut counts, (state, _)| {
-            *counts.entry(*state).or_default() += 1;
-            counts
-        })
+        self.listing.counts()
     }
 
+    /// A generation of a title. What cannot exist is unknown from memory alone, so that no path asks the catalogue about it.
     async fn planned(&self, id: TitleId, generation: Generation) -> Result<Arc<Planned>, Miss> {
         if let Some(planned) = self.plans.get(&(id, generation)).await {
             return Ok(planned);
         }
-        let record = self.catalogue.plan(id, generation).await.map_err(missing_row)?;
+        let (state, newest) = self.listing.standing(id).ok_or(Miss::Gone)?;
+        if !matches!(state, TitleState::Processing | TitleState::Ready) || generation > newest {
+            return Err(Miss::Unknown);
+        }
+        let record = self.catalogue.plan(id, generation).await.map_err(|error| match missing_row(error) {
+            // Generations are counted without gaps, so this was one.
+            Miss::Unknown => Miss::Gone,
+            miss => miss,
+        })?;
         let planned = Arc::new(Planned {
             planned_at_ms: time(record.planned_at_ms),
             ledger: record.ledger,
@@ -123,12 +127,14 @@ impl Shelf {
 }
 
 impl Library for Shelf {
-    fn knows(&self, title: TitleId) -> bool {
-        self.titles.read().unwrap_or_else(PoisonError::into_inner).contains_key(&title)
+    fn presence(&self, title: TitleId) -> Presence {
+        self.listing.presence(title, (self.clock)())
     }
 
     async fn multivariant(&self, id: TitleId) -> Result<Document, Miss> {
         let title = self.catalogue.title(id).await.map_err(missing_row)?;
+        // Whoever reads this playlist asks for what it names at once.
+        self.listing.seen(id, (title.state, title.generation));
         let record = self.catalogue.plan(id, title.generation).await.map_err(missing_row)?;
         let text = playlist::multivariant(&record.plan, record.ledger, &facts(&record)).map_err(unrenderable)?;
         // Finishing measures its rates; a later generation changes its text.
@@ -153,7 +159,7 @@ impl Library for Shelf {
 
     async fn i_frame_playlist(&self, title: TitleId, generation: Generation, track: TrackId) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
-        if planned.ledger != generation {
+        if planned.ledger != generation || !planned.plan.has(track) {
             return Err(Miss::Unknown);
         }
         let count = planned.plan.timeline.segment_count();
@@ -169,6 +175,10 @@ impl Library for Shelf {
 
     async fn still(&self, title: TitleId, generation: Generation, still: Still) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
+        let sheets = Storyboard::of(&planned.plan).map_or(0, |storyboard| storyboard.sheets());
+        if planned.ledger != generation || matches!(still, Still::Sprite(sheet) if sheet >= sheets) {
+            return Err(Miss::Unknown);
+        }
         let row = self.catalogue.still(title, generation, still).await.map_err(missing_row)?;
         let bytes = self.store.get(Key::Object(title, row.hash)).await.map_err(missing_object)?;
         if ContentHash::of(&bytes) != row.hash {
@@ -224,6 +234,17 @@ impl Library for Shelf {
             return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
         }
         Ok(bytes)
+    }
+
+    async fn made_segment(&self, segment: SegmentAddress) -> Option<SegmentFacts> {
+        let planned = self.planned(segment.title, segment.generation).await.ok()?;
+        planned.plan.timeline.frames(segment.number)?;
+        let row = self.row(segment).await.ok()??;
+        Some(SegmentFacts { hash: row.hash, size_bytes: row.bytes, finished_at_ms: planned.planned_at_ms })
+    }
+
+    async fn read_part(&self, segment: SegmentAddress, facts: &SegmentFacts, range: Range<u64>) -> Result<Bytes, Miss> {
+        self.store.get_range(Key::Object(segment.title, facts.hash), range).await.map_err(missing_object)
     }
 }
 

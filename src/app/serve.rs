@@ -14,7 +14,7 @@ use super::follow::Follower;
 use super::library::Shelf;
 use super::{clock, schedule_settings};
 use crate::api;
-use crate::cache::Cache;
+use crate::cache::{Absence, Cache};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::ingest::Ingest;
@@ -52,7 +52,8 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         config.upload.idle_timeout,
     );
 
-    let shelf = Arc::new(Shelf::new(catalogue.clone(), store, scheduler.clone()));
+    let (grace, documents_bytes) = (config.delivery.generation_grace, config.cache.documents_bytes());
+    let shelf = Arc::new(Shelf::new(catalogue.clone(), store, scheduler.clone(), clock.clone(), grace, documents_bytes));
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
@@ -125,7 +126,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
 async fn tend<K, E>(cache: Cache<K, E>, stop: CancellationToken)
 where
     K: std::hash::Hash + Eq + Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
+    E: Absence,
 {
     let mut turns = tokio::time::interval(TENDING);
     loop {

@@ -89,9 +89,9 @@ fn data(reader: &mut Reader) -> Option<DataSettings> {
 
 fn cache(reader: &mut Reader) -> Option<cache::Config> {
     let bytes = reader.bytes("cache.bytes", MIB..=1024 * TIB);
-    let fill_bytes_max = reader.bytes("cache.fill_bytes_max", MIB..=TIB);
     let fills_max = reader.integer("cache.fills_max", 1..=1_000_000_u32);
-    Some(cache::Config { bytes: bytes?, fill_bytes_max: fill_bytes_max?, fills_max: fills_max? as usize })
+    let read_ahead = reader.integer("cache.read_ahead", 0..=16_u32);
+    Some(cache::Config { bytes: bytes?, fills_max: fills_max? as usize, read_ahead: read_ahead? })
 }
 
 fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
@@ -101,7 +101,13 @@ fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
     if multivariant_max_age.is_some_and(|age| age.subsec_nanos() != 0) {
         reader.refuse("delivery.multivariant_max_age", "expected whole seconds, as Cache-Control counts them");
     }
-    Some(delivery::Config { segment_wait: segment_wait?, waiters_max: waiters_max? as usize, multivariant_max_age: multivariant_max_age? })
+    let generation_grace = reader.duration("delivery.generation_grace", Duration::ZERO..=DAY * 365);
+    Some(delivery::Config {
+        segment_wait: segment_wait?,
+        waiters_max: waiters_max? as usize,
+        multivariant_max_age: multivariant_max_age?,
+        generation_grace: generation_grace?,
+    })
 }
 
 fn upload(reader: &mut Reader) -> Option<UploadSettings> {

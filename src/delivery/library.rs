@@ -1,6 +1,7 @@
 //! What delivery needs of the rest: titles' documents and segments, found, made or refused.
 
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,6 @@ use tokio::time::Instant;
 
 use crate::title::{ContentHash, Generation, SegmentNumber, Still, TitleId, TrackId};
 
-/// A playlist, an init segment or a segment of text: small, and made from what is in memory or in the catalogue.
 /// A playlist, an init segment or a still: small, and made from what is in memory or in the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
@@ -65,13 +65,24 @@ pub enum Miss {
     },
 }
 
+/// What a title is to those who ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is in the catalogue.
+    Here,
+    /// It was deleted not long ago.
+    Gone,
+    /// Nothing is known of it.
+    Unknown,
+}
+
 /// Where objects come from that are not in memory. None of this is asked for an object that is.
 ///
 /// Futures may be dropped at any point when their time is over. A change must be visible here before
 /// [`Delivery::invalidate`](super::Delivery::invalidate) or [`forget`](super::Delivery::forget) is called for it.
 pub trait Library: Send + Sync + 'static {
     /// Whether there is such a title, from memory and at constant cost: strangers may ask it as often as they like.
-    fn knows(&self, title: TitleId) -> bool;
+    fn presence(&self, title: TitleId) -> Presence;
 
     /// The title's multivariant playlist as it is now.
     fn multivariant(&self, title: TitleId) -> impl Future<Output = Result<Document, Miss>> + Send;
@@ -114,4 +125,15 @@ pub trait Library: Send + Sync + 'static {
 
     /// The bytes of a segment that was found: exactly those with the hash of `facts`.
     fn read_segment(&self, segment: SegmentAddress, facts: &SegmentFacts) -> impl Future<Output = Result<Bytes, Miss>> + Send;
+
+    /// The ledger's row of a segment that is made already; nothing is made for this question. Absent also when it cannot be told.
+    fn made_segment(&self, segment: SegmentAddress) -> impl Future<Output = Option<SegmentFacts>> + Send;
+
+    /// Some bytes of a segment that was found, read without the others.
+    fn read_part(
+        &self,
+        segment: SegmentAddress,
+        facts: &SegmentFacts,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<Bytes, Miss>> + Send;
 }

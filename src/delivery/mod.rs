@@ -3,11 +3,13 @@
 //! A hit touches the cache alone. What is not in memory comes from a [`Library`], which delivery declares and the composition
 //! root implements; waits for it are bounded in time and number.
 
+mod ahead;
 mod body;
 mod fetch;
 mod library;
 mod metrics;
 mod response;
+mod stream;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,8 +25,11 @@ use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multi
 use crate::title::TitleId;
 
 pub use body::{Body, BodyError, Pieces};
-pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
-pub use metrics::{Class, Metrics, Outcome};
+pub use fetch::NoObject;
+pub use library::{Document, Library, Miss, Presence, SegmentAddress, SegmentFacts};
+pub use metrics::{Class, Metrics, Origin, Outcome};
+use ahead::Readers;
+use fetch::Found;
 use response::Failure;
 
 /// How delivery waits and what it lets caches keep.
@@ -34,6 +39,8 @@ pub struct Config {
     pub segment_wait: Duration,
     /// Requests that wait at once for what is not in memory.
     pub waiters_max: usize,
+    /// How long what was replaced or deleted is answered for: until then with the object or, where that is gone, with 410.
+    pub generation_grace: Duration,
     /// How long a cache may keep a multivariant playlist; whole seconds.
     pub multivariant_max_age: Duration,
 }
@@ -45,8 +52,10 @@ pub struct Delivery<L> {
 
 struct Shared<L> {
     library: Arc<L>,
-    cache: Cache<Route, Miss>,
+    cache: Cache<Route, NoObject>,
+    readers: Readers,
     waiters: Semaphore,
+    streams: Arc<Semaphore>,
     segment_wait: Duration,
     multivariant_cache_control: HeaderValue,
     metrics: Metrics,
@@ -60,10 +69,12 @@ impl<L> Clone for Delivery<L> {
 
 impl<L: Library> Delivery<L> {
     /// A service that answers out of `cache`, and out of `library` what is not there.
-    pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, Miss>, metrics: Metrics) -> Self {
+    pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, NoObject>, metrics: Metrics) -> Self {
         let cache_control = multivariant_cache_control(config.multivariant_max_age);
         let shared = Shared {
             library,
+            readers: Readers::default(),
+            streams: Arc::new(Semaphore::new(stream::streams_max(cache.config().pieces_bytes()))),
             cache,
             waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
             segment_wait: config.segment_wait,
@@ -77,6 +88,7 @@ impl<L: Library> Delivery<L> {
     /// The title's multivariant playlist has changed in the library: nobody who asks from now on gets the former one.
     pub async fn invalidate(&self, title: TitleId) {
         self.shared.cache.invalidate(&Route::Multivariant { title }).await;
+        self.shared.cache.forget_absences(move |route| route.title() == title).await;
     }
 
     /// The title is gone from the library: nothing of it is answered from memory any more.
@@ -103,12 +115,11 @@ impl<L: Library> Delivery<L> {
             return response::failure(&Failure::of_method(method), false);
         }
         let Some(route) = route else { return response::failure(&Failure::NotFound, head) };
-        let object = match self.shared.cache.get(&route).await {
-            Some(object) => object,
-            None => match self.shared.fetch(route, class).await {
-                Ok(object) => object,
-                Err(failure) => return response::failure(&failure, head),
-            },
+        let (object, from) = match self.shared.find(route, class).await {
+            Ok(Found::Memory(object)) => (object, Origin::Memory),
+            Ok(Found::Filled(object)) => (object, Origin::Fill),
+            Ok(Found::Large(large)) => return self.shared.stream(large, head, headers),
+            Err(failure) => return response::failure(&failure, head),
         };
         let object = object.representation(prefers_gzip(headers));
         let representation = Representation {
@@ -117,13 +128,17 @@ impl<L: Library> Delivery<L> {
             length_bytes: object.bytes.len() as u64,
             immutable: object.immutable,
         };
-        match decide(&RequestFacts { head, headers }, &representation) {
+        let answer = match decide(&RequestFacts { head, headers }, &representation) {
             Reply::Whole => (response::whole(object, head), Outcome::Whole),
             Reply::Part(range) => (response::part(object, range), Outcome::Part),
             Reply::NotModified => (response::not_modified(object), Outcome::NotModified),
             Reply::PreconditionFailed => (response::precondition_failed(object), Outcome::PreconditionFailed),
-            Reply::Unsatisfiable => response::failure(&Failure::Unsatisfiable { length_bytes: representation.length_bytes }, head),
-        }
+            Reply::Unsatisfiable => {
+                return response::failure(&Failure::Unsatisfiable { length_bytes: representation.length_bytes }, head);
+            }
+        };
+        self.shared.metrics.served(from, answer.0.body().left_bytes());
+        answer
     }
 }
 
@@ -139,5 +154,7 @@ impl<L: Library, B> hyper::service::Service<Request<B>> for Delivery<L> {
     }
 }
 
+#[cfg(test)]
+mod load_tests;
 #[cfg(test)]
 mod tests;

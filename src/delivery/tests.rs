@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG, HeaderName};
@@ -22,23 +23,33 @@ use crate::title::{ContentHash, Generation, SegmentNumber, Still, TrackId};
 const CHANGED_AT_MS: u64 = 784_111_777_000;
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-/// Knows one title of one plan with two made segments, one that is made when the test says, and none beyond.
-struct Fake {
+/// Knows one title of one plan with two made segments, one that is made when the test says, one that is lost, a large one, and
+/// some in a row.
+pub(super) struct Fake {
     titles: Mutex<HashSet<TitleId>>,
     multivariant: Mutex<&'static str>,
-    segment: Bytes,
-    made: watch::Sender<bool>,
-    asked: AtomicUsize,
-    read: AtomicUsize,
+    pub(super) segment: Bytes,
+    /// Larger than what is cached.
+    pub(super) large: Bytes,
+    pub(super) made: watch::Sender<bool>,
+    pub(super) asked: AtomicUsize,
+    pub(super) read: AtomicUsize,
+    /// Bytes of the large segment that were read.
+    pub(super) part_bytes: AtomicU64,
+    /// Questions for what might be read ahead.
+    pub(super) looked_ahead: AtomicUsize,
 }
 
-const LATE: SegmentNumber = SegmentNumber(2);
-const LOST: SegmentNumber = SegmentNumber(3);
+pub(super) const LARGE: SegmentNumber = SegmentNumber(100);
+/// These are made, and those after them are not.
+pub(super) const ROW: Range<u32> = 200..290;
+pub(super) const LATE: SegmentNumber = SegmentNumber(2);
+pub(super) const LOST: SegmentNumber = SegmentNumber(3);
 const HANGS: Generation = Generation(7);
 
 impl Library for Fake {
-    fn knows(&self, title: TitleId) -> bool {
-        self.titles.lock().expect("no panic").contains(&title)
+    fn presence(&self, title: TitleId) -> Presence {
+        if self.titles.lock().expect("no panic").contains(&title) { Presence::Here } else { Presence::Unknown }
     }
 
     async fn multivariant(&self, _: TitleId) -> Result<Document, Miss> {
@@ -86,7 +97,11 @@ impl Library for Fake {
 
     async fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> Result<SegmentFacts, Miss> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if segment.number > LOST {
+        if segment.number == LARGE {
+            let hash = ContentHash::of(&self.large);
+            return Ok(SegmentFacts { hash, size_bytes: self.large.len() as u64, finished_at_ms: CHANGED_AT_MS });
+        }
+        if segment.number > LOST && !ROW.contains(&segment.number.0) {
             return Err(Miss::Unknown);
         }
         if segment.number == LATE {
@@ -103,42 +118,59 @@ impl Library for Fake {
         self.read.fetch_add(1, Ordering::SeqCst);
         Ok(if segment.number == LOST { self.segment.slice(1..) } else { self.segment.clone() })
     }
+
+    async fn made_segment(&self, segment: SegmentAddress) -> Option<SegmentFacts> {
+        self.looked_ahead.fetch_add(1, Ordering::SeqCst);
+        let size_bytes = self.segment.len() as u64;
+        let facts = SegmentFacts { hash: ContentHash::of(&self.segment), size_bytes, finished_at_ms: CHANGED_AT_MS };
+        ROW.contains(&segment.number.0).then_some(facts)
+    }
+
+    async fn read_part(&self, _: SegmentAddress, _: &SegmentFacts, range: Range<u64>) -> Result<Bytes, Miss> {
+        self.part_bytes.fetch_add(range.end - range.start, Ordering::SeqCst);
+        Ok(self.large.slice(range.start as usize..range.end as usize))
+    }
 }
 
-struct Origin {
-    fake: Arc<Fake>,
-    delivery: Delivery<Fake>,
-    metrics: Metrics,
-    address: std::net::SocketAddr,
-    title: TitleId,
+pub(super) struct Origin {
+    pub(super) fake: Arc<Fake>,
+    pub(super) delivery: Delivery<Fake>,
+    pub(super) metrics: Metrics,
+    pub(super) cache: cache::Metrics,
+    pub(super) address: std::net::SocketAddr,
+    pub(super) title: TitleId,
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Answer {
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("text"))
     }
 }
 
-async fn origin(segment_wait: Duration, waiters_max: usize) -> Origin {
+pub(super) async fn origin(segment_wait: Duration, waiters_max: usize) -> Origin {
     let title = TitleId::new(1_700_000_000_000, 7);
     let fake = Arc::new(Fake {
         titles: Mutex::new(HashSet::from([title])),
         multivariant: Mutex::new("#EXTM3U\nfirst\n"),
         segment: (0..100_000_u32).map(|index| (index % 251) as u8).collect(),
+        large: (0..6_000_000_u32).map(|index| (index % 241) as u8).collect(),
         made: watch::Sender::new(false),
         asked: AtomicUsize::new(0),
         read: AtomicUsize::new(0),
+        part_bytes: AtomicU64::new(0),
+        looked_ahead: AtomicUsize::new(0),
     });
-    let limits = cache::Config { bytes: 64 << 20, fill_bytes_max: 16 << 20, fills_max: 64 };
-    let config = Config { segment_wait, waiters_max, multivariant_max_age: Duration::from_secs(5) };
-    let metrics = Metrics::default();
-    let delivery = Delivery::new(&config, Arc::clone(&fake), Cache::new(&limits, cache::Metrics::default()), metrics.clone());
+    let limits = cache::Config { bytes: 64 << 20, fills_max: 64, read_ahead: 1 };
+    let (multivariant_max_age, generation_grace) = (Duration::from_secs(5), Duration::from_secs(60));
+    let config = Config { segment_wait, waiters_max, multivariant_max_age, generation_grace };
+    let (metrics, cache) = (Metrics::default(), cache::Metrics::default());
+    let delivery = Delivery::new(&config, Arc::clone(&fake), Cache::new(&limits, cache.clone()), metrics.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let service = delivery.clone();
@@ -150,15 +182,15 @@ async fn origin(segment_wait: Duration, waiters_max: usize) -> Origin {
             });
         }
     });
-    Origin { fake, delivery, metrics, address, title }
+    Origin { fake, delivery, metrics, cache, address, title }
 }
 
 impl Origin {
-    async fn usual() -> Self {
+    pub(super) async fn usual() -> Self {
         origin(Duration::from_secs(8), 100).await
     }
 
-    fn segment(&self, number: SegmentNumber) -> String {
+    pub(super) fn segment(&self, number: SegmentNumber) -> String {
         format!("/t/{}/1/v0/{number}.m4s", self.title)
     }
 
@@ -166,7 +198,7 @@ impl Origin {
         format!("/t/{}/main.m3u8", self.title)
     }
 
-    fn request(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Request<Empty<Bytes>> {
+    pub(super) fn request(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Request<Empty<Bytes>> {
         let mut request = Request::builder().method(method).uri(target).header("host", "origin").body(Empty::new()).expect("a request");
         for (name, value) in headers {
             request.headers_mut().append(HeaderName::from_static(name), value.parse().expect("a value"));
@@ -174,8 +206,12 @@ impl Origin {
         request
     }
 
-    async fn ask(&self, method: &str, path: &str, headers: &[(&'static str, &str)]) -> Answer {
-        let stream = TcpStream::connect(self.address).await.expect("a connection");
+    pub(super) async fn ask(&self, method: &str, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+        Self::ask_at(self.address, method, path, headers).await
+    }
+
+    pub(super) async fn ask_at(address: std::net::SocketAddr, method: &str, path: &str, headers: &[(&'static str, &str)]) -> Answer {
+        let stream = TcpStream::connect(address).await.expect("a connection");
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
         tokio::spawn(connection);
         collect(sender.send_request(Self::request(method, path, headers)).await.expect("an answer")).await

@@ -14,6 +14,7 @@ pub(crate) mod tiny_disk;
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,6 +84,14 @@ impl Store {
     /// [`Error::NotFound`], [`Error::Unavailable`].
     pub async fn get(&self, key: Key) -> Result<Bytes> {
         Ok(self.objects.get(&object_path(key)).await?.bytes().await?)
+    }
+
+    /// Reads some bytes of an object, and no others. A range beyond its end gives what there is.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`], also for a range that begins at or beyond the end.
+    pub async fn get_range(&self, key: Key, range: Range<u64>) -> Result<Bytes> {
+        Ok(self.objects.get_range(&object_path(key), range).await?)
     }
 
     /// Length of an object in bytes.

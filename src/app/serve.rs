@@ -14,7 +14,7 @@ use super::follow::Follower;
 use super::library::Shelf;
 use super::{clock, schedule_settings};
 use crate::api;
-use crate::cache::{Absence, Cache};
+use crate::cache::{Absence, Cache, CacheKey};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::ingest::Ingest;
@@ -125,7 +125,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
 
 async fn tend<K, E>(cache: Cache<K, E>, stop: CancellationToken)
 where
-    K: std::hash::Hash + Eq + Clone + Send + Sync + 'static,
+    K: CacheKey,
     E: Absence,
 {
     let mut turns = tokio::time::interval(TENDING);

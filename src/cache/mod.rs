@@ -4,7 +4,7 @@
 //!
 //! | share | for what |
 //! |---|---|
-//! | 12/16 | objects that are ready: an eighth of it for the latest ([`recent`]), the rest behind a filter of popularity (moka) |
+//! | 12/16 | objects that are ready: an eighth of it for the latest ([`Recent`]), the rest for the most popular ([`Popular`]) |
 //! | 2/16 | fills, and objects that were dropped while a client still reads them |
 //! | 1/16 | pieces of what is too large to be cached and is streamed |
 //! | 1/16 | the rest: remembered absences, documents that segments of text are cut out of, books |
@@ -15,6 +15,7 @@ mod flight;
 mod metrics;
 mod object;
 mod recent;
+mod popular;
 mod room;
 
 use std::future::Future;
@@ -22,13 +23,13 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use tokio::sync::{Mutex, Semaphore};
 
 use flight::{Boarding, Flights, Landing};
 pub use metrics::Metrics;
 pub use object::Object;
+use popular::Popular;
 use recent::Recent;
 pub use room::{Reservation, Room};
 
@@ -108,6 +109,13 @@ impl CacheOutcome {
     }
 }
 
+/// What names an object.
+pub trait CacheKey: Hash + Eq + Clone + Send + Sync + 'static {
+    /// Whether it names a document, as a rule some kilobytes, and not a stretch of media, a hundred times as large. Either kind
+    /// has a part of the budget of its own, so that neither is measured by the other.
+    fn is_document(&self) -> bool;
+}
+
 /// Why a fill gave no object.
 pub trait Absence: Clone + Send + Sync + 'static {
     /// Whether it is remembered for a second, so that whoever asks again meanwhile costs nothing but memory lookups.
@@ -135,7 +143,7 @@ pub struct Cache<K, E> {
 
 struct Shared<K, E> {
     recent: Recent<K>,
-    objects: moka::future::Cache<K, Arc<Object>>,
+    popular: Popular<K>,
     negatives: moka::future::Cache<K, E>,
     flights: Flights<K, E>,
     /// Held while an object goes in or moves and while one is invalidated, so that neither undoes the other.
@@ -163,22 +171,11 @@ impl<K, E> Clone for Cache<K, E> {
 
 impl<K, E> Cache<K, E>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: CacheKey,
     E: Absence,
 {
     /// An empty cache within `config`'s limits that counts into `metrics`.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
-        let evictions = metrics.evictions.clone();
-        let objects = moka::future::Cache::builder()
-            .max_capacity(config.objects_bytes() - config.recent_bytes())
-            .weigher(|_, object: &Arc<Object>| u32::try_from(weight(object)).unwrap_or(u32::MAX))
-            .eviction_listener(move |_, _, cause| {
-                if cause == RemovalCause::Size {
-                    evictions.inc();
-                }
-            })
-            .support_invalidation_closures()
-            .build();
         let negatives = moka::future::Cache::builder()
             .max_capacity(config.negatives_max())
             // Those that are asked for now matter, not those that were popular.
@@ -188,7 +185,7 @@ where
             .build();
         let shared = Shared {
             recent: Recent::new(config.recent_bytes(), config.recent_bytes() / 2),
-            objects,
+            popular: Popular::new(config.objects_bytes() - config.recent_bytes(), metrics.evictions.clone()),
             negatives,
             flights: Flights::default(),
             publish: Mutex::new(()),
@@ -279,7 +276,7 @@ where
         R: Future<Output = Result<Object, E>> + Send,
     {
         let shared = &self.shared;
-        if shared.objects.contains_key(&key) || shared.recent.contains(&key) || shared.negatives.contains_key(&key) {
+        if shared.popular.contains(&key) || shared.recent.contains(&key) || shared.negatives.contains_key(&key) {
             return;
         }
         let slot = || {
@@ -302,7 +299,7 @@ where
         self.shared.flights.forget(|other| other == key);
         self.shared.recent.remove(key);
         self.shared.negatives.invalidate(key).await;
-        self.shared.objects.invalidate(key).await;
+        self.shared.popular.remove(key).await;
     }
 
     /// Forgets every object whose key is `doomed`, as [`Cache::invalidate`] does with one.
@@ -311,10 +308,7 @@ where
         self.shared.flights.forget(&doomed);
         self.shared.recent.remove_if(&doomed);
         self.shared.forget_absences(doomed.clone());
-        if self.shared.objects.invalidate_entries_if(move |key, _| doomed(key)).is_err() {
-            // Only a cache built without support for closures refuses one; forgetting all is the safe side.
-            self.shared.objects.invalidate_all();
-        }
+        self.shared.popular.remove_if(doomed);
     }
 
     /// Forgets that there was nothing under `doomed` keys.
@@ -332,18 +326,18 @@ where
 
     /// Bytes that the objects weigh, as of the last maintenance or fill.
     pub fn weighed_bytes(&self) -> u64 {
-        self.shared.objects.weighted_size() + self.shared.recent.load().1
+        self.shared.popular.load().1 + self.shared.recent.load().1
     }
 }
 
 impl<K, E> Shared<K, E>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
+    K: CacheKey,
     E: Absence,
 {
     /// The filter first: it must learn of every lookup, also of those that are answered elsewhere.
     async fn find(&self, key: &K) -> Option<Found> {
-        if let Some(object) = self.objects.get(key).await {
+        if let Some(object) = self.popular.get(key).await {
             return Some(Found { object, first_use: false });
         }
         let (object, first_use) = self.recent.get(key)?;
@@ -355,7 +349,7 @@ where
 
     /// For whoever looked already: a lookup that misses twice must not make its object look twice as popular.
     async fn find_again(&self, key: &K) -> Option<Found> {
-        if self.objects.contains_key(key) || self.recent.contains(key) { self.find(key).await } else { None }
+        if self.popular.contains(key) || self.recent.contains(key) { self.find(key).await } else { None }
     }
 
     async fn fill<F, R>(&self, key: &K, landing: &Landing<K, E>, ahead: bool, fill: F) -> Result<Arc<Object>, FillError<E>>
@@ -403,22 +397,24 @@ where
         let displaced = self.recent.insert(key, Arc::clone(object), weight(object), ahead);
         self.metrics.ahead_wasted.inc_by(displaced.wasted);
         for (key, object) in displaced.used {
-            self.objects.insert(key, object).await;
+            let weight = weight(&object);
+            self.popular.offer(key, object, weight).await;
         }
     }
 
     fn forget_absences(&self, doomed: impl Fn(&K) -> bool + Send + Sync + 'static) {
         if self.negatives.invalidate_entries_if(move |key, _| doomed(key)).is_err() {
+            // Only a cache built without support for closures refuses one; forgetting all is the safe side.
             self.negatives.invalidate_all();
         }
     }
 
     async fn maintain(&self) {
-        self.objects.run_pending_tasks().await;
+        self.popular.settle().await;
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let (recent, recent_bytes) = self.recent.load();
-        self.metrics.objects_bytes.set(count(self.objects.weighted_size() + recent_bytes));
-        self.metrics.objects.set(count(self.objects.entry_count() + recent));
+        let ((recent, recent_bytes), (popular, popular_bytes)) = (self.recent.load(), self.popular.load());
+        self.metrics.objects_bytes.set(count(popular_bytes + recent_bytes));
+        self.metrics.objects.set(count(popular + recent));
         self.metrics.negatives.set(count(self.negatives.entry_count()));
     }
 }

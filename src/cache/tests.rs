@@ -13,6 +13,13 @@ type Numbers = Cache<u32, String>;
 
 const CONFIG: Config = Config { bytes: 1 << 20, fills_max: 4, read_ahead: 0 };
 
+/// Large numbers are documents.
+impl CacheKey for u32 {
+    fn is_document(&self) -> bool {
+        *self >= 1 << 31
+    }
+}
+
 /// What begins with "no " is remembered.
 impl Absence for String {
     fn is_remembered(&self) -> bool {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::response::{Failure, RETRY_AFTER};
 use super::stream::Large;
 use super::{Class, Library, Miss, Presence, SegmentAddress, SegmentFacts, Shared};
-use crate::cache::{self, Absence, CacheOutcome, ENTRY_BYTES, FillError, Object, Room};
+use crate::cache::{self, Absence, CacheKey, CacheOutcome, ENTRY_BYTES, FillError, Object, Room};
 use crate::semantics::{Freshness, Route};
 use crate::title::{ContentHash, Still, TrackId, TrackKind};
 
@@ -45,6 +45,16 @@ impl Absence for NoObject {
     fn is_remembered(&self) -> bool {
         // What is not made yet may be made at any moment.
         !matches!(self, Self::Missing(Miss::NotYet { .. }))
+    }
+}
+
+impl CacheKey for Route {
+    fn is_document(&self) -> bool {
+        match self {
+            Self::Segment { track, .. } => track.kind == TrackKind::Text,
+            Self::Still { still, .. } => *still == Still::Storyboard,
+            Self::Multivariant { .. } | Self::MediaPlaylist { .. } | Self::IFramePlaylist { .. } | Self::Init { .. } => true,
+        }
     }
 }
 

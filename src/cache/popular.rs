@@ -1,0 +1,109 @@
+//! The most popular objects: moka's TinyLFU, which lets an object in if it is asked for more often than what it would displace.
+//!
+//! Two things are ours. Documents and media have a cache each: moka lets a large object in only if it is more popular than all the
+//! small ones together that would make room for it, of which there may be hundreds; so a few forgotten playlists would keep
+//! segments out. And entries are slots that are emptied at once when they leave: moka drops a value only when no thread can see it
+//! any more, which may be many megabytes later.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::metrics::counter::Counter;
+
+use moka::future::Cache;
+use moka::notification::RemovalCause;
+
+use super::{CacheKey, Object};
+
+/// The popular objects of both kinds.
+pub(super) struct Popular<K> {
+    documents: Cache<K, Arc<Slot>>,
+    media: Cache<K, Arc<Slot>>,
+}
+
+/// Holds an object until it leaves.
+struct Slot {
+    object: Mutex<Option<Arc<Object>>>,
+    weight: u32,
+}
+
+impl Slot {
+    fn object(&self) -> Option<Arc<Object>> {
+        self.object.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn empty(&self) {
+        let object = self.object.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // What is large is freed outside the lock.
+        drop(object);
+    }
+}
+
+impl<K: CacheKey> Popular<K> {
+    /// Holds `bytes_max` at most, an eighth of which is for documents; counts what leaves for others.
+    pub(super) fn new(bytes_max: u64, evictions: Counter) -> Self {
+        let cache = |bytes_max| {
+            let evictions = evictions.clone();
+            let left = move |_, slot: Arc<Slot>, cause| {
+                slot.empty();
+                if cause == RemovalCause::Size {
+                    evictions.inc();
+                }
+            };
+            Cache::builder()
+                .max_capacity(bytes_max)
+                .weigher(|_, slot: &Arc<Slot>| slot.weight)
+                .eviction_listener(left)
+                .support_invalidation_closures()
+                .build()
+        };
+        Self { documents: cache(bytes_max / 8), media: cache(bytes_max - bytes_max / 8) }
+    }
+
+    /// The object, if it is here. Every question counts for its popularity, also when it is not.
+    pub(super) async fn get(&self, key: &K) -> Option<Arc<Object>> {
+        self.of(key).get(key).await?.object()
+    }
+
+    /// Whether it is here; not a question that counts.
+    pub(super) fn contains(&self, key: &K) -> bool {
+        self.of(key).contains_key(key)
+    }
+
+    /// Takes an object in if it is popular enough.
+    pub(super) async fn offer(&self, key: K, object: Arc<Object>, weight: u64) {
+        let weight = u32::try_from(weight).unwrap_or(u32::MAX);
+        self.of(&key).insert(key.clone(), Arc::new(Slot { object: Mutex::new(Some(object)), weight })).await;
+    }
+
+    /// Drops one.
+    pub(super) async fn remove(&self, key: &K) {
+        self.of(key).invalidate(key).await;
+    }
+
+    /// Drops those whose keys are `doomed`; they are not found from now on, and freed when things are settled.
+    pub(super) fn remove_if(&self, doomed: impl Fn(&K) -> bool + Clone + Send + Sync + 'static) {
+        for cache in [&self.documents, &self.media] {
+            let doomed = doomed.clone();
+            if cache.invalidate_entries_if(move |key, _| doomed(key)).is_err() {
+                // Only a cache built without support for closures refuses one; forgetting all is the safe side.
+                cache.invalidate_all();
+            }
+        }
+    }
+
+    /// Does what moka has put off: decides who stays, and frees what does not.
+    pub(super) async fn settle(&self) {
+        self.documents.run_pending_tasks().await;
+        self.media.run_pending_tasks().await;
+    }
+
+    /// How many there are, and what they weigh, as of the last time things were settled.
+    pub(super) fn load(&self) -> (u64, u64) {
+        let both = [&self.documents, &self.media];
+        (both.iter().map(|cache| cache.entry_count()).sum(), both.iter().map(|cache| cache.weighted_size()).sum())
+    }
+
+    fn of(&self, key: &K) -> &Cache<K, Arc<Slot>> {
+        if key.is_document() { &self.documents } else { &self.media }
+    }
+}

@@ -11,6 +11,7 @@ mod guard;
 mod linger;
 mod openapi;
 mod pacing;
+mod purge;
 mod request;
 mod source;
 mod status;

@@ -9,7 +9,7 @@ use super::fresh_id;
 use super::library::Shelf;
 use crate::api::{Backend, DeleteError, NotReady, Progress, ReceiveError, SubtitleError, SubtitleFile, UploadBody};
 use crate::catalogue::{self, TitleRecord};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Purger};
 use crate::ingest::receive::Refused;
 use crate::ingest::{self, Ingest, subtitles};
 use crate::schedule::{Clock, Scheduler};
@@ -27,6 +27,8 @@ pub struct Flows {
     pub shelf: Arc<Shelf>,
     /// Answers viewers out of memory.
     pub delivery: Delivery<Shelf>,
+    /// Tells caches what to drop.
+    pub purger: Purger,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// Whether this server can serve.
@@ -82,6 +84,14 @@ impl Backend for Flows {
             let title = changed.map_err(|error| subtitle_refusal(id, error))?;
             self.delivery.invalidate(id).await;
             Ok(title)
+        }
+        .boxed()
+    }
+
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()> {
+        async move {
+            self.delivery.forget(id).await;
+            self.purger.all(id);
         }
         .boxed()
     }

@@ -10,7 +10,7 @@ use moka::future::Cache;
 use tokio::time::Instant;
 
 use super::listing::{Listing, Standing};
-use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
+use crate::catalogue::{self, Catalogue, Generations, Life, PlanRecord, SegmentRecord};
 use crate::delivery::{Document, Library, Miss, Presence, SegmentAddress, SegmentFacts};
 use crate::playlist::{self, Rates, TrackFacts};
 use crate::schedule::{self, Clock, Scheduler};
@@ -36,6 +36,8 @@ pub struct Shelf {
     clock: Clock,
     grace: Duration,
     plans: Cache<(TitleId, Generation), Arc<Planned>>,
+    /// By title and its newest generation.
+    generations: Cache<(TitleId, Generation), Arc<Generations>>,
     documents: Cache<(TitleId, ContentHash), Arc<text::Document>>,
 }
 
@@ -57,7 +59,8 @@ impl Shelf {
             u32::try_from(cues.sum::<usize>()).unwrap_or(u32::MAX)
         };
         let documents = Cache::builder().max_capacity(documents_bytes).weigher(weigh).build();
-        Self { catalogue, store, scheduler, listing: Listing::default(), clock, grace, plans: Cache::new(PLANS_MAX), documents }
+        let (plans, generations) = (Cache::new(PLANS_MAX), Cache::new(PLANS_MAX));
+        Self { catalogue, store, scheduler, listing: Listing::default(), clock, grace, plans, generations, documents }
     }
 
     /// Notes where a title stands; gives where it stood before.
@@ -67,8 +70,54 @@ impl Shelf {
 
     /// Takes a title off. For the time of grace it is known to be gone.
     pub fn remove(&self, id: TitleId) {
-        let grace_ms = i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX);
-        self.listing.remove(id, (self.clock)().saturating_add(grace_ms));
+        self.listing.remove(id, (self.clock)().saturating_add(self.grace_ms()));
+    }
+
+    /// The titles that have had more than one generation.
+    pub fn changed(&self) -> Vec<TitleId> {
+        self.listing.changed()
+    }
+
+    /// The text tracks of a title whose grace is over, by the generation in which they appeared.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn ended(&self, id: TitleId) -> Result<Vec<(Generation, TrackId)>, Miss> {
+        let Some((_, newest)) = self.listing.standing(id) else { return Ok(Vec::new()) };
+        let generations = self.generations(id, newest).await?;
+        Ok(generations.ended().filter(|(_, _, at_ms)| self.is_over(*at_ms)).map(|(since, track, _)| (since, track)).collect())
+    }
+
+    /// What was replaced before this is over, in Unix milliseconds.
+    pub fn over_before_ms(&self) -> i64 {
+        (self.clock)().saturating_sub(self.grace_ms())
+    }
+
+    fn grace_ms(&self) -> i64 {
+        i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn is_over(&self, ended_at_ms: i64) -> bool {
+        ended_at_ms < self.over_before_ms()
+    }
+
+    async fn generations(&self, id: TitleId, newest: Generation) -> Result<Arc<Generations>, Miss> {
+        let key = (id, newest);
+        if let Some(generations) = self.generations.get(&key).await {
+            return Ok(generations);
+        }
+        let generations = Arc::new(self.catalogue.generations(id).await.map_err(missing_row)?);
+        self.generations.insert(key, Arc::clone(&generations)).await;
+        Ok(generations)
+    }
+
+    /// Whether a text track is answered: as long as it is shown, and for the time of grace after that.
+    async fn still_answered(&self, id: TitleId, since: Generation, track: TrackId) -> Result<(), Miss> {
+        let (_, newest) = self.listing.standing(id).ok_or(Miss::Gone)?;
+        match self.generations(id, newest).await?.life(since, track) {
+            Some(Life::Ended { at_ms }) if self.is_over(at_ms) => Err(Miss::Gone),
+            _ => Ok(()),
+        }
     }
 
     /// Titles by state.
@@ -146,6 +195,7 @@ impl Library for Shelf {
         let planned = self.planned(title, generation).await?;
         if track.kind == TrackKind::Text {
             planned.plan.text_track(generation, track).ok_or(Miss::Unknown)?;
+            self.still_answered(title, generation, track).await?;
             let text = playlist::text(&planned.plan).map_err(unrenderable)?;
             return Ok(Document { bytes: Bytes::from(text), changed_at_ms: planned.planned_at_ms });
         }
@@ -199,6 +249,7 @@ impl Library for Shelf {
         let planned = self.planned(title, generation).await?;
         let text = planned.plan.text_track(generation, track).ok_or(Miss::Unknown)?;
         let period_ms = planned.plan.timeline.period_ms(number).ok_or(Miss::Unknown)?;
+        self.still_answered(title, generation, track).await?;
         let document = self.document(title, text.document).await?;
         Ok(Document { bytes: Bytes::from(document.segment(period_ms)), changed_at_ms: planned.planned_at_ms })
     }

@@ -6,6 +6,7 @@ mod follow;
 mod library;
 mod listing;
 mod serve;
+mod sweep;
 mod transcode;
 
 use std::future::Future;

@@ -12,11 +12,12 @@ use super::backend::Flows;
 use super::data::{DataDir, RunFile};
 use super::follow::Follower;
 use super::library::Shelf;
+use super::sweep::sweep;
 use super::{clock, schedule_settings};
 use crate::api;
 use crate::cache::{Absence, Cache, CacheKey};
 use crate::config::Config;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Purger};
 use crate::ingest::Ingest;
 use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::schedule::Scheduler;
@@ -66,6 +67,14 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     follower.catch_up().await?;
 
     let stop = CancellationToken::new();
+    let (purger, purging) = match config.purge.clone() {
+        Some(purge) => {
+            let (purger, sender) = Purger::new(purge, metrics.purge.clone());
+            (purger, Some(tokio::spawn(sender.run(stop.clone()))))
+        }
+        None => (Purger::default(), None),
+    };
+    let sweeping = tokio::spawn(sweep(Arc::clone(&shelf), delivery.clone(), ingest.clone(), grace, stop.clone()));
     let api = api::Settings {
         public_url: config.public.public_url.clone(),
         public: public.address(),
@@ -81,6 +90,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         scheduler: scheduler.clone(),
         shelf,
         delivery: delivery.clone(),
+        purger: purger.clone(),
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         clock,
@@ -95,7 +105,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
     });
-    let following = tokio::spawn(follower.run(stop.clone()));
+    let following = tokio::spawn(follower.telling(purger).run(stop.clone()));
     let tending = tokio::spawn(tend(cache, stop.clone()));
     let serving = tokio::spawn({
         let (metrics, stop) = (metrics.server.clone(), stop.clone());
@@ -117,6 +127,10 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     making.await?;
     following.await?;
     tending.await?;
+    sweeping.await?;
+    if let Some(purging) = purging {
+        purging.await?;
+    }
     catalogue.close().await;
     data.withdraw();
     tracing::info!(cut = public.cut + admin.cut, "stopped");

@@ -8,9 +8,12 @@ mod body;
 mod fetch;
 mod library;
 mod metrics;
+mod purge;
 mod response;
 mod stream;
+mod surrogate;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
 use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
-use crate::title::TitleId;
+use crate::title::{Generation, TitleId, TrackId};
 
 pub use body::{Body, BodyError, Pieces};
 pub use fetch::NoObject;
@@ -30,7 +33,9 @@ pub use library::{Document, Library, Miss, Presence, SegmentAddress, SegmentFact
 pub use metrics::{Class, Metrics, Origin, Outcome};
 use ahead::Readers;
 use fetch::Found;
+pub use purge::{PurgeConfig, PurgeMetrics, PurgeOutcome, PurgeSender, Purger};
 use response::Failure;
+pub use surrogate::SurrogateKeys;
 
 /// How delivery waits and what it lets caches keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub struct Config {
     pub generation_grace: Duration,
     /// How long a cache may keep a multivariant playlist; whole seconds.
     pub multivariant_max_age: Duration,
+    /// Which fields tell CDNs what an answer belongs to.
+    pub surrogate_keys: SurrogateKeys,
 }
 
 /// The public listener's service. Clones are the same service.
@@ -58,6 +65,7 @@ struct Shared<L> {
     streams: Arc<Semaphore>,
     segment_wait: Duration,
     multivariant_cache_control: HeaderValue,
+    surrogate_keys: SurrogateKeys,
     metrics: Metrics,
 }
 
@@ -80,6 +88,7 @@ impl<L: Library> Delivery<L> {
             segment_wait: config.segment_wait,
             // Made of digits and words, so it is a value.
             multivariant_cache_control: HeaderValue::try_from(cache_control).unwrap_or(HeaderValue::from_static("no-cache")),
+            surrogate_keys: config.surrogate_keys,
             metrics,
         };
         Self { shared: Arc::new(shared) }
@@ -96,11 +105,27 @@ impl<L: Library> Delivery<L> {
         self.shared.cache.invalidate_if(move |route| route.title() == title).await;
     }
 
+    /// Nothing of these text tracks is answered from memory any more; each is named by its title, the generation in which it
+    /// appeared, and itself.
+    pub async fn forget_tracks(&self, tracks: HashSet<(TitleId, Generation, TrackId)>) {
+        let tracks = Arc::new(tracks);
+        let doomed = move |route: &Route| match *route {
+            Route::MediaPlaylist { title, generation, track } | Route::Segment { title, generation, track, .. } => {
+                tracks.contains(&(title, generation, track))
+            }
+            _ => false,
+        };
+        self.shared.cache.invalidate_if(doomed).await;
+    }
+
     /// Answers one request; its body, if any, does not matter.
     pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
         let route = Route::parse(path);
         let class = route.as_ref().map_or(Class::Other, Class::of);
-        let (response, outcome) = self.response(method, route, class, headers).await;
+        let (mut response, outcome) = self.response(method, route, class, headers).await;
+        if let Some(route) = &route {
+            self.shared.surrogate_keys.put(route, response.headers_mut());
+        }
         let body_bytes = response.body().left_bytes();
         self.shared.metrics.count(class, outcome, body_bytes);
         response

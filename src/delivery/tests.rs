@@ -168,7 +168,8 @@ pub(super) async fn origin(segment_wait: Duration, waiters_max: usize) -> Origin
     });
     let limits = cache::Config { bytes: 64 << 20, fills_max: 64, read_ahead: 1 };
     let (multivariant_max_age, generation_grace) = (Duration::from_secs(5), Duration::from_secs(60));
-    let config = Config { segment_wait, waiters_max, multivariant_max_age, generation_grace };
+    let surrogate_keys = SurrogateKeys::Both;
+    let config = Config { segment_wait, waiters_max, multivariant_max_age, generation_grace, surrogate_keys };
     let (metrics, cache) = (Metrics::default(), cache::Metrics::default());
     let delivery = Delivery::new(&config, Arc::clone(&fake), Cache::new(&limits, cache.clone()), metrics.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

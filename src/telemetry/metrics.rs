@@ -18,6 +18,8 @@ pub struct Metrics {
     pub cache: cache::Metrics,
     /// The public listener's answers.
     pub delivery: delivery::Metrics,
+    /// Requests to caches to drop something.
+    pub purge: delivery::PurgeMetrics,
     /// Connections of all listeners.
     pub server: server::Metrics,
     /// Workers and segments.
@@ -36,11 +38,13 @@ impl Default for Metrics {
         let titles = Family::default();
         cache.register(&mut registry);
         delivery.register(&mut registry);
+        let purge = delivery::PurgeMetrics::default();
+        purge.register(&mut registry);
         server.register(&mut registry);
         schedule.register(&mut registry);
         ingest.register(&mut registry);
         registry.register("titles", "Titles by state", titles.clone());
-        Self { registry, cache, delivery, server, schedule, ingest, titles }
+        Self { registry, cache, delivery, purge, server, schedule, ingest, titles }
     }
 }
 

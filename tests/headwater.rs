@@ -4,6 +4,7 @@
 
 mod architecture;
 mod browser;
+mod caches;
 mod capacity;
 mod channels;
 mod clips;

@@ -72,10 +72,8 @@ async fn what_was_replaced_ends_and_what_is_shared_stays() {
 
     // Its grace is over: the document goes, and nothing that another generation has.
     let server = Server::start(&data, &[("HEADWATER_DELIVERY__GENERATION_GRACE", "0s")]).await;
-    eventually("the end of what was replaced", async || {
-        (server.get(&at(&server, old)).await.status == StatusCode::GONE).then_some(())
-    })
-    .await;
+    eventually("the end of what was replaced", async || (server.get(&at(&server, old)).await.status == StatusCode::GONE).then_some(()))
+        .await;
     eventually("an object less", async || (stored(&data, &id) == before - 1).then_some(())).await;
     assert_eq!(server.get(&at(&server, "2/s0/0.vtt")).await.status, StatusCode::GONE);
     for path in [new, "3/s0/0.vtt", "1/v0/index.m3u8", "1/v0/init.mp4", "1/v0/0.m4s"] {

@@ -16,7 +16,9 @@ use crate::playlist::{self, Rates, TrackFacts};
 use crate::schedule::{self, Clock, Scheduler};
 use crate::store::{self, Key, Store};
 use crate::text;
-use crate::title::{ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, Storyboard, TitleId, TitleState, TrackId, TrackKind};
+use crate::title::{
+    ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, Storyboard, TitleId, TitleState, TrackId, TrackKind,
+};
 
 /// Plans kept in memory; one of a long film takes some tens of kilobytes.
 const PLANS_MAX: u64 = 512;

@@ -14,8 +14,8 @@
 mod flight;
 mod metrics;
 mod object;
-mod recent;
 mod popular;
+mod recent;
 mod room;
 
 use std::future::Future;

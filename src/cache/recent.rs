@@ -48,14 +48,8 @@ pub(super) struct Displaced<K> {
 impl<K: Hash + Eq + Clone> Recent<K> {
     /// Holds `bytes_max` at most, of which `ahead_bytes_max` may be read ahead.
     pub(super) fn new(bytes_max: u64, ahead_bytes_max: u64) -> Self {
-        let state = State {
-            entries: HashMap::new(),
-            used: BTreeMap::new(),
-            ahead: BTreeMap::new(),
-            next_place: 0,
-            used_bytes: 0,
-            ahead_bytes: 0,
-        };
+        let state =
+            State { entries: HashMap::new(), used: BTreeMap::new(), ahead: BTreeMap::new(), next_place: 0, used_bytes: 0, ahead_bytes: 0 };
         Self { state: Mutex::new(state), bytes_max, ahead_bytes_max }
     }
 

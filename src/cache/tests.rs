@@ -184,7 +184,7 @@ async fn what_is_read_ahead_is_used_or_wasted() {
         ahead(key).await;
     }
     assert_eq!((metrics.ahead.get(), metrics.ahead_used.get()), (19, 1));
-    let kept = (CONFIG.recent_bytes() / 2 / (10_000 + ENTRY_BYTES)) as u64;
+    let kept = CONFIG.recent_bytes() / 2 / (10_000 + ENTRY_BYTES);
     assert_eq!(metrics.ahead_wasted.get(), 18 - kept, "half of the share of the latest is for what is read ahead");
     // Whoever asks while it is being read waits for it, and has used it.
     let (go, gone) = oneshot::channel::<()>();

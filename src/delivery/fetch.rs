@@ -71,7 +71,7 @@ pub(super) enum Found {
     /// From the store, into memory, for this request.
     Filled(Arc<Object>),
     /// From the store, piece by piece.
-    Large(Large),
+    Large(Box<Large>),
 }
 
 impl<L: Library> Shared<L> {
@@ -99,7 +99,8 @@ impl<L: Library> Shared<L> {
         let began = Instant::now();
         let deadline = began + self.segment_wait;
         loop {
-            let load = Load { library: Arc::clone(&self.library), route, deadline, object_bytes_max: self.cache.config().object_bytes_max() };
+            let load =
+                Load { library: Arc::clone(&self.library), route, deadline, object_bytes_max: self.cache.config().object_bytes_max() };
             let cache_control = self.multivariant_cache_control.clone();
             let (result, outcome) = self.cache.get_or_fill(route, async move |room| load.object(cache_control, room).await).await;
             // A fill keeps the deadline of the request that began it. Whoever joined late has time left for another one.
@@ -115,7 +116,9 @@ impl<L: Library> Shared<L> {
                     }
                     Ok(Found::Filled(object))
                 }
-                Err(FillError::Failed(NoObject::Large(facts))) => Large::of(route, facts).map(Found::Large).ok_or(Failure::NotFound),
+                Err(FillError::Failed(NoObject::Large(facts))) => {
+                    Large::of(route, facts).map(|large| Found::Large(Box::new(large))).ok_or(Failure::NotFound)
+                }
                 Err(FillError::Failed(NoObject::Missing(miss))) => Err(Failure::of_fill(&FillError::Failed(miss))),
                 Err(FillError::Busy) => Err(Failure::of_fill(&FillError::Busy)),
                 Err(FillError::Lost) => {

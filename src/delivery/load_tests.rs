@@ -36,7 +36,8 @@ async fn a_large_segment_is_streamed_and_not_kept() {
     assert_eq!(origin.fake.read.load(Ordering::SeqCst), 0);
     assert_eq!(origin.fake.asked.load(Ordering::SeqCst), 1, "but what the ledger says of it is");
 
-    for (range, first, last) in [("bytes=1000000-1000099", 1_000_000, 1_000_099), ("bytes=-10", 5_999_990, 5_999_999), ("bytes=0-0", 0, 0)] {
+    for (range, first, last) in [("bytes=1000000-1000099", 1_000_000, 1_000_099), ("bytes=-10", 5_999_990, 5_999_999), ("bytes=0-0", 0, 0)]
+    {
         let before = read();
         let part = origin.ask("GET", &path, &[("range", range)]).await;
         assert_eq!((part.status, &*part.body), (StatusCode::PARTIAL_CONTENT, &origin.fake.large[first..=last]), "{range}");
@@ -137,10 +138,9 @@ async fn a_thousand_clients_of_one_segment_are_one_read_and_the_first_may_leave(
 #[tokio::test]
 async fn what_is_not_there_is_asked_for_once() {
     let origin = TestOrigin::usual().await;
-    for (path, status) in [
-        (origin.segment(SegmentNumber(9)), StatusCode::NOT_FOUND),
-        (origin.segment(super::tests::LOST), StatusCode::SERVICE_UNAVAILABLE),
-    ] {
+    for (path, status) in
+        [(origin.segment(SegmentNumber(9)), StatusCode::NOT_FOUND), (origin.segment(super::tests::LOST), StatusCode::SERVICE_UNAVAILABLE)]
+    {
         let before = origin.fake.asked.load(Ordering::SeqCst);
         for _ in 0..100 {
             assert_eq!(origin.ask("GET", &path, &[]).await.status, status);

@@ -27,12 +27,12 @@ use crate::cache::Cache;
 use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
 use crate::title::{Generation, TitleId, TrackId};
 
+use ahead::Readers;
 pub use body::{Body, BodyError, Pieces};
+use fetch::Found;
 pub use fetch::NoObject;
 pub use library::{Document, Library, Miss, Presence, SegmentAddress, SegmentFacts};
 pub use metrics::{Class, Metrics, Origin, Outcome};
-use ahead::Readers;
-use fetch::Found;
 pub use purge::{PurgeConfig, PurgeMetrics, PurgeOutcome, PurgeSender, Purger};
 use response::Failure;
 pub use surrogate::SurrogateKeys;
@@ -143,7 +143,7 @@ impl<L: Library> Delivery<L> {
         let (object, from) = match self.shared.find(route, class).await {
             Ok(Found::Memory(object)) => (object, Origin::Memory),
             Ok(Found::Filled(object)) => (object, Origin::Fill),
-            Ok(Found::Large(large)) => return self.shared.stream(large, head, headers),
+            Ok(Found::Large(large)) => return self.shared.stream(*large, head, headers),
             Err(failure) => return response::failure(&failure, head),
         };
         let object = object.representation(prefers_gzip(headers));

@@ -65,9 +65,8 @@ impl PurgeConfig {
     }
 
     fn request(&self, purge: &Purge) -> Result<Request<Full<Bytes>>, String> {
-        let fill = |text: &str| {
-            text.replace("{title}", &purge.title.to_string()).replace("{key}", &purge.key).replace("{path}", &purge.path)
-        };
+        let fill =
+            |text: &str| text.replace("{title}", &purge.title.to_string()).replace("{key}", &purge.key).replace("{path}", &purge.path);
         let uri: Uri = fill(&self.url).parse().map_err(|_| "the URL is none")?;
         if uri.scheme_str() != Some("http") || uri.authority().is_none() {
             return Err("expected an absolute http URL; for https, put a proxy in between".into());

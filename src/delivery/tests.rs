@@ -1,8 +1,8 @@
 //! Delivery over real sockets, in front of a library that does as the test says.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
 use std::ops::Range;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;

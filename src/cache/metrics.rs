@@ -51,7 +51,7 @@ impl Metrics {
             ("hits", "Lookups that found their object", &self.hits),
             ("misses", "Lookups that began a fill", &self.misses),
             ("collapsed", "Lookups that waited for the fill of another", &self.collapsed),
-            ("negative_hits", "Lookups that found it remembered that there is nothing", &self.negative_hits),
+            ("negative_hits", "Lookups that found it remembered that there is nothing, or nothing to be cached", &self.negative_hits),
             ("refusals", "Lookups refused because too many fills were under way", &self.refusals),
             ("fills", "Fills that gave an object", &self.fills),
             ("failed_fills", "Fills that gave none", &self.failed_fills),

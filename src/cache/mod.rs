@@ -11,6 +11,7 @@
 //!
 //! The first two are one [`Room`]: what is reserved for a fill goes with the body until its last slice is gone.
 
+mod credit;
 mod flight;
 mod metrics;
 mod object;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use moka::policy::EvictionPolicy;
 use tokio::sync::{Mutex, Semaphore};
 
+use credit::Credit;
 use flight::{Boarding, Flights, Landing};
 pub use metrics::Metrics;
 pub use object::Object;
@@ -151,6 +153,7 @@ struct Shared<K, E> {
     fills: Arc<Semaphore>,
     room: Room,
     pieces: Room,
+    credit: Credit,
     config: Config,
     metrics: Metrics,
 }
@@ -192,6 +195,7 @@ where
             fills: Arc::new(Semaphore::new(config.fills_max.min(Semaphore::MAX_PERMITS))),
             room: Room::new(config.room_bytes(), metrics.held_bytes.clone()),
             pieces: Room::new(config.pieces_bytes(), metrics.piece_bytes.clone()),
+            credit: Credit::default(),
             config: *config,
             metrics,
         };
@@ -266,7 +270,8 @@ where
         (landed.result().await, outcome)
     }
 
-    /// Fills `key` before anyone asks for it, unless it is there, is being filled, or half of all fills are under way. Whoever
+    /// Fills `key` before anyone asks for it, unless it is there, is being filled, half of all fills are under way, or
+    /// what was filled so was mostly dropped before anyone asked. Whoever
     /// asks meanwhile waits for this fill. Such objects have a small share of the budget and go first.
     ///
     /// `fill` should take [`Room::spare`] room only. Must be called within a tokio runtime.
@@ -276,7 +281,7 @@ where
         R: Future<Output = Result<Object, E>> + Send,
     {
         let shared = &self.shared;
-        if shared.popular.contains(&key) || shared.recent.contains(&key) || shared.negatives.contains_key(&key) {
+        if !shared.credit.allows() || shared.popular.contains(&key) || shared.recent.contains(&key) || shared.negatives.contains_key(&key) {
             return;
         }
         let slot = || {
@@ -343,6 +348,7 @@ where
         let (object, first_use) = self.recent.get(key)?;
         if first_use {
             self.metrics.ahead_used.inc();
+            self.credit.earn();
         }
         Some(Found { object, first_use })
     }
@@ -383,7 +389,10 @@ where
         }
         if ahead {
             self.metrics.ahead.inc();
-            self.metrics.ahead_used.inc_by(u64::from(joined));
+            if joined {
+                self.metrics.ahead_used.inc();
+                self.credit.earn();
+            }
         } else {
             self.metrics.fills.inc();
         }
@@ -396,6 +405,7 @@ where
     async fn take_in(&self, key: K, object: &Arc<Object>, ahead: bool) {
         let displaced = self.recent.insert(key, Arc::clone(object), weight(object), ahead);
         self.metrics.ahead_wasted.inc_by(displaced.wasted);
+        self.credit.spend(displaced.wasted);
         for (key, object) in displaced.used {
             let weight = weight(&object);
             self.popular.offer(key, object, weight).await;

@@ -27,7 +27,9 @@ impl Network {
     /// Whether the address lies in the network. An IPv4 address written as IPv6 is the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
-            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => masked(address.to_canonical(), self.prefix_bits) == self.address,
+            (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
+                masked(address.to_canonical(), self.prefix_bits) == self.address
+            }
             _ => false,
         }
     }

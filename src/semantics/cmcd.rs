@@ -3,7 +3,7 @@
 //! All of version 1 is known, and of version 2 (CTA-5004-B) what is public. Its keys are short words of the standard and are
 //! kept under these names. Whatever a client sends, reading gives something: what is not understood is counted.
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 
 /// The parameter of a query that has client data.
 pub const QUERY_KEY: &str = "CMCD";
@@ -41,8 +41,7 @@ enum Kind {
 
 use Kind::{Boolean, Decimal, Integer, Integers, Text, Texts, Token};
 
-const EVENTS: &[&str] =
-    &["abs", "abe", "ae", "as", "b", "bc", "c", "ce", "e", "h", "m", "pc", "pe", "pr", "ps", "rr", "sk", "t", "um"];
+const EVENTS: &[&str] = &["abs", "abe", "ae", "as", "b", "bc", "c", "ce", "e", "h", "m", "pc", "pe", "pr", "ps", "rr", "sk", "t", "um"];
 const OBJECT_TYPES: &[&str] = &["m", "a", "v", "av", "i", "c", "tt", "k", "o"];
 const FORMATS: &[&str] = &["d", "h", "e", "s", "o"];
 const STREAM_TYPES: &[&str] = &["v", "l", "ll"];
@@ -153,19 +152,17 @@ pub fn query_value(query: &str) -> Option<&str> {
 }
 
 impl Cmcd {
-    /// Reads what [`query_value`] gave, percent-encoded as it is.
-    pub fn from_query_value(&mut self, value: &str) {
-        // A byte takes three at most when encoded, so no more than that can count.
-        let limit = value.len().min(3 * CMCD_BYTES_MAX);
-        self.cut |= limit < value.len();
-        let decoded: Vec<u8> = percent_decode_str(value.get(..limit).unwrap_or_default()).collect();
-        self.from_field(&decoded);
+    /// Reads what [`query_value`] gave, percent-encoded as it is. If that is not `whole`, its last key is left out.
+    pub fn read_query_value(&mut self, value: &[u8], whole: bool) {
+        // Encoded, a byte takes three at most, so what lies beyond cannot be within the limit once decoded.
+        let decoded: Vec<u8> = percent_decode(&value[..value.len().min(4 * CMCD_BYTES_MAX)]).collect();
+        self.read_field(&decoded, whole);
     }
 
     /// Reads the value of one of [`FIELDS`]; the query's value once decoded has the same form. A key that is there twice has its
-    /// last value.
-    pub fn from_field(&mut self, value: &[u8]) {
-        let whole = value.len() <= CMCD_BYTES_MAX;
+    /// last value. If the value is not `whole`, its last key is left out.
+    pub fn read_field(&mut self, value: &[u8], whole: bool) {
+        let whole = whole && value.len() <= CMCD_BYTES_MAX;
         let text = String::from_utf8_lossy(&value[..value.len().min(CMCD_BYTES_MAX)]);
         let mut items = Items { rest: &text }.peekable();
         let mut count = 0;

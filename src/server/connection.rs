@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::gate::Gate;
 use super::pace::{Overdue, Pace, PacedStream};
-use super::{BoxError, Config, ConnectionEnd};
+use super::{BoxError, Config, ConnectionEnd, Peer};
 
 /// Bytes of a request's head that are read before it is refused with 431, and of answers that are gathered before writing.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
@@ -53,9 +53,10 @@ impl Driver {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
+        let peer = if self.config.tells_peer { stream.peer_addr().ok().map(|address| Peer { address, tls: false }) } else { None };
         let pace = Arc::new(Pace::new(self.config.header_timeout, self.config.idle_timeout));
         let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
-        let mut connection = pin!(self.builder.serve_connection(io, Gate::new(service, Arc::clone(&pace))));
+        let mut connection = pin!(self.builder.serve_connection(io, Gate::new(service, Arc::clone(&pace), peer)));
         let mut overdue = pin!(pace.overdue());
         let mut stopping = false;
         loop {

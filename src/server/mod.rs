@@ -45,6 +45,17 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How long open requests may go on after the signal to stop.
     pub drain: Duration,
+    /// Whether requests carry their [`Peer`] as an extension, which costs a little for each.
+    pub tells_peer: bool,
+}
+
+/// The other end of a request's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
 }
 
 /// A bound address that is not served yet.

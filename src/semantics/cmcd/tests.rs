@@ -7,7 +7,7 @@ use super::*;
 
 fn read(text: &str) -> Cmcd {
     let mut cmcd = Cmcd::default();
-    cmcd.from_field(text.as_bytes());
+    cmcd.read_field(text.as_bytes(), true);
     cmcd
 }
 
@@ -51,7 +51,8 @@ fn every_key_of_version_1() {
 
 #[test]
 fn lists_and_keys_of_version_2() {
-    let cmcd = read(r#"v=2,br=(5000;v 128;a),bl=(8000),nor=("a/1.m4s" "a/2.m4s";r="0-99"),sta=p,sn=7,ltc=1500,bg=?0,ec=("E1" "E2"),mtp=()"#);
+    let cmcd =
+        read(r#"v=2,br=(5000;v 128;a),bl=(8000),nor=("a/1.m4s" "a/2.m4s";r="0-99"),sta=p,sn=7,ltc=1500,bg=?0,ec=("E1" "E2"),mtp=()"#);
     assert_eq!(cmcd.get("br"), Some(&Value::Integers(vec![(5000, Some("v")), (128, Some("a"))])));
     assert_eq!(cmcd.get("bl"), Some(&Value::Integers(vec![(8000, None)])));
     assert_eq!(cmcd.get("nor"), Some(&Value::Texts(vec!["a/1.m4s".to_owned(), "a/2.m4s".to_owned()])));
@@ -134,7 +135,7 @@ fn limits_cut_at_a_key() {
 fn the_last_of_two_counts_and_fields_add_up() {
     let mut cmcd = read("br=1,br=2");
     for field in [&b"br=3"[..], b"bl=4", b"sid=\"s\"", b"bs"] {
-        cmcd.from_field(field);
+        cmcd.read_field(field, true);
     }
     assert_eq!((cmcd.get("br"), cmcd.get("bl"), cmcd.is("bs")), (Some(&Value::Integer(3)), Some(&Value::Integer(4)), true));
     assert!(Cmcd::default().is_empty() && read("").is_empty() && read(" , ,").is_empty() && !cmcd.is_empty());
@@ -153,26 +154,29 @@ fn queries() {
         assert_eq!(query_value(query), expect, "{query}");
     }
     let mut cmcd = Cmcd::default();
-    cmcd.from_query_value("bl%3D29900%2Cbr%3D8934%2Ccid%3D%22a%2Cb%22%2Cot%3Dv%2Csu");
+    cmcd.read_query_value(b"bl%3D29900%2Cbr%3D8934%2Ccid%3D%22a%2Cb%22%2Cot%3Dv%2Csu", true);
     assert_eq!((cmcd.get("br"), cmcd.get("cid").cloned(), cmcd.is("su")), (Some(&Value::Integer(8934)), text("a,b"), true));
     for broken in ["%", "%2", "%zz%ff%00", "br%3D"] {
-        Cmcd::default().from_query_value(broken);
+        Cmcd::default().read_query_value(broken.as_bytes(), true);
     }
+    let mut cut = Cmcd::default();
+    cut.read_query_value(b"br%3D1%2Cbl%3D12", false);
+    assert_eq!((cut.get("br"), cut.get("bl"), cut.cut), (Some(&Value::Integer(1)), None, true));
 }
 
 proptest! {
     #[test]
     fn no_bytes_panic_and_limits_hold(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
         let mut cmcd = Cmcd::default();
-        cmcd.from_field(&bytes);
+        cmcd.read_field(&bytes, bytes.len() % 2 == 0);
         prop_assert!(cmcd.values().count() <= KEYS.len() && cmcd.custom().count() <= CUSTOM_MAX);
     }
 
     #[test]
     fn no_text_of_its_letters_panics(text in "[a-z0-9,;=\"\\\\()? .\u{e9}%-]{0,200}", query in "\\PC{0,200}") {
         let mut cmcd = read(&text);
-        cmcd.from_query_value(&text);
-        cmcd.from_query_value(&query);
+        cmcd.read_query_value(text.as_bytes(), false);
+        cmcd.read_query_value(query.as_bytes(), true);
         let _ = query_value(&query);
     }
 
@@ -181,7 +185,7 @@ proptest! {
         let escaped = sid.replace('\\', "\\\\").replace('"', "\\\"");
         let sent = format!("br={br},sid=\"{escaped}\",bl={bl}{}", if starved { ",bs" } else { "" });
         let mut of_query = Cmcd::default();
-        of_query.from_query_value(&utf8_percent_encode(&sent, NON_ALPHANUMERIC).to_string());
+        of_query.read_query_value(utf8_percent_encode(&sent, NON_ALPHANUMERIC).to_string().as_bytes(), true);
         prop_assert_eq!(&of_query, &read(&sent));
         prop_assert_eq!(of_query.get("br"), Some(&Value::Integer(br)));
         prop_assert_eq!(of_query.get("sid"), Some(&Value::Text(sid)));

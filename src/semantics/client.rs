@@ -1,7 +1,8 @@
 //! Who asks: the connection's other end, or whom the proxies in between name, as far as these are trusted.
 
+// These are the types of addresses alone; `std::net` has sockets too.
+use core::net::{IpAddr, SocketAddr};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use http::HeaderMap;

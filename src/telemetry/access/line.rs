@@ -10,7 +10,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::AccessFormat;
-use super::record::{Record, Text};
+use super::record::{Facts, Record, Text};
 use crate::semantics::{Cmcd, CmcdValue, Route};
 use crate::title::{Generation, TitleId, TrackId};
 
@@ -18,10 +18,10 @@ use crate::title::{Generation, TitleId, TrackId};
 const CLIENT_CLOSED: u16 = 499;
 
 /// Appends the line of a record, its end included.
-pub(super) fn write(format: AccessFormat, record: &Record, cmcd: &Cmcd, out: &mut Vec<u8>) {
+pub(super) fn write(format: AccessFormat, record: &Record, facts: &Facts, cmcd: &Cmcd, out: &mut Vec<u8>) {
     match format {
-        AccessFormat::Json => json(&Line::of(record, cmcd), out),
-        AccessFormat::Clf => clf(record, out),
+        AccessFormat::Json => json(&Line::of(record, facts, cmcd), out),
+        AccessFormat::Clf => clf(record, facts, out),
     }
 }
 
@@ -107,21 +107,21 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(record: &'a Record, cmcd: &'a Cmcd) -> Self {
+    fn of(record: &'a Record, facts: &Facts, cmcd: &'a Cmcd) -> Self {
         let text = |text| record.texts.get(text).map(String::from_utf8_lossy);
-        let answered = record.answered.as_ref();
+        let answered = facts.answered.as_ref();
         let (title, generation, track, segment) = answered.and_then(|answered| answered.told.route).map(named).unwrap_or_default();
-        let peer = record.peer.map(|peer| peer.address.ip().to_canonical());
-        let client = record.client.map(|client| client.address);
+        let peer = facts.peer.map(|peer| peer.address.ip().to_canonical());
+        let client = facts.client.map(|client| client.address);
         Self {
-            time: time(record.at_ms),
+            time: time(facts.at_ms),
             client,
-            port: record.client.and_then(|client| client.port),
+            port: facts.client.and_then(|client| client.port),
             proxy: peer.filter(|_| peer != client),
             method: text(Text::Method).unwrap_or_default(),
             path: text(Text::Path).unwrap_or_default(),
-            protocol: protocol(record.version),
-            tls: record.peer.is_some_and(|peer| peer.tls),
+            protocol: protocol(facts.version),
+            tls: facts.peer.is_some_and(|peer| peer.tls),
             status: answered.map(|answered| answered.status.as_u16()),
             bytes: record.sent_bytes(),
             bytes_expected: answered.map(|answered| answered.body_bytes),
@@ -201,12 +201,12 @@ impl Serialize for Shown<'_> {
     }
 }
 
-fn clf(record: &Record, out: &mut Vec<u8>) {
-    let mut line = record.client.map_or("-".to_owned(), |client| client.address.to_string());
+fn clf(record: &Record, facts: &Facts, out: &mut Vec<u8>) {
+    let mut line = facts.client.map_or("-".to_owned(), |client| client.address.to_string());
     let text = |text| record.texts.get(text).unwrap_or_default();
-    let status = record.answered.as_ref().map_or(CLIENT_CLOSED, |answered| answered.status.as_u16());
+    let status = facts.answered.as_ref().map_or(CLIENT_CLOSED, |answered| answered.status.as_u16());
     // Writing to a string cannot fail.
-    let _ = write!(line, " - - [{}] \"", clf_time(record.at_ms));
+    let _ = write!(line, " - - [{}] \"", clf_time(facts.at_ms));
     escape(text(Text::Method), &mut line);
     line.push(' ');
     escape(text(Text::Path), &mut line);
@@ -215,8 +215,8 @@ fn clf(record: &Record, out: &mut Vec<u8>) {
         escape(value, &mut line);
     }
     let _ = match record.sent_bytes() {
-        0 => write!(line, " {}\" {status} -", protocol(record.version)),
-        bytes => write!(line, " {}\" {status} {bytes}", protocol(record.version)),
+        0 => write!(line, " {}\" {status} -", protocol(facts.version)),
+        bytes => write!(line, " {}\" {status} {bytes}", protocol(facts.version)),
     };
     for field in [Text::Referer, Text::UserAgent] {
         line.push_str(" \"");

@@ -2,18 +2,24 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 
 use super::metrics::Metrics;
 use super::record::Record;
 
+/// When so many wait, the writer is woken; else it comes by itself. Small enough that records stay in the processor's caches,
+/// large enough that waking costs little for each.
+const WAKE_AT: usize = 128;
+/// Records without a request that are kept for the next ones: one and a half megabytes.
+const BLANKS_MAX: usize = 512;
+
 /// Where records go when their answers have ended.
 pub(super) struct Queue {
     sender: SyncSender<Arc<Record>>,
     waiting: AtomicUsize,
-    /// When so many wait, the writer is woken; else it comes by itself.
     wake_at: usize,
+    blanks: Mutex<Vec<Arc<Record>>>,
     writer: OnceLock<Thread>,
     lost: AtomicU64,
     reopen: AtomicBool,
@@ -28,7 +34,8 @@ impl Queue {
         let queue = Self {
             sender,
             waiting: AtomicUsize::new(0),
-            wake_at: waiting_max.div_ceil(2),
+            wake_at: waiting_max.div_ceil(2).min(WAKE_AT),
+            blanks: Mutex::default(),
             writer: OnceLock::new(),
             lost: AtomicU64::new(0),
             reopen: AtomicBool::new(false),
@@ -36,6 +43,26 @@ impl Queue {
             metrics,
         };
         (Arc::new(queue), receiver)
+    }
+
+    /// A record that stands for no request and that nobody else has. Never waits.
+    pub(super) fn blank(&self) -> Arc<Record> {
+        self.blanks.try_lock().ok().and_then(|mut blanks| blanks.pop()).unwrap_or_default()
+    }
+
+    /// Takes back records that are written, as far as nobody else has them any more; leaves none.
+    pub(super) fn take_back(&self, records: &mut Vec<Arc<Record>>) {
+        for record in &mut *records {
+            if let Some(record) = Arc::get_mut(record) {
+                record.clear();
+            }
+        }
+        records.retain_mut(|record| Arc::get_mut(record).is_some());
+        let mut blanks = self.blanks.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = BLANKS_MAX.saturating_sub(blanks.len()).min(records.len());
+        blanks.extend(records.drain(..room));
+        drop(blanks);
+        records.clear();
     }
 
     /// Takes a record, or counts it as lost where there is no room. Never waits.

@@ -1,4 +1,5 @@
 //! What is kept of a request until its line is written: one piece of memory of a fixed size, whatever the client sends.
+//! It goes round between those who answer and the one who writes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -60,9 +61,12 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Those of a request.
-    pub(super) fn of(parts: &Parts) -> Self {
-        let mut texts = Self { bytes: [0; TEXTS_BYTES_MAX], ends: [0; Text::ALL.len()], cut: [false; Text::ALL.len()] };
+    const NONE: Self = Self { bytes: [0; TEXTS_BYTES_MAX], ends: [0; Text::ALL.len()], cut: [false; Text::ALL.len()] };
+
+    /// Takes those of a request in place of the former ones.
+    fn take(&mut self, parts: &Parts) {
+        let texts = self;
+        texts.cut = [false; Text::ALL.len()];
         let mut used = 0;
         for text in Text::ALL {
             let start = used;
@@ -95,7 +99,6 @@ impl Texts {
             // The sum of all limits fits.
             texts.ends[index] = used as u16;
         }
-        texts
     }
 
     /// What is kept of a text; nothing where the request has none.
@@ -142,50 +145,70 @@ pub(super) struct Answered {
     pub(super) ttfb_us: u64,
 }
 
-/// A request and what came of it.
-pub(super) struct Record {
+/// What is known of a request when its answer begins.
+pub(super) struct Facts {
     /// When the request came, in Unix milliseconds.
     pub(super) at_ms: i64,
     pub(super) began: Instant,
     pub(super) version: Version,
     pub(super) peer: Option<Peer>,
     pub(super) client: Option<Client>,
-    pub(super) texts: Texts,
     /// Absent when the client left before there was an answer.
     pub(super) answered: Option<Answered>,
-    pub(super) progress: Progress,
 }
 
-/// What becomes of an answer's body.
-pub(super) struct Progress {
+/// A request and what came of it. Its memory is used again for later requests.
+pub(super) struct Record {
+    /// Absent only while it stands for no request.
+    facts: Option<Facts>,
+    pub(super) texts: Texts,
     sent_bytes: AtomicU64,
     failed: AtomicBool,
     took_us: AtomicU64,
     /// Parts of the answer that are still on their way.
     holds: AtomicU32,
-    queue: Arc<Queue>,
+    queue: Option<Arc<Queue>>,
 }
 
-impl Progress {
-    pub(super) fn new(queue: Arc<Queue>) -> Self {
-        Self { sent_bytes: AtomicU64::new(0), failed: AtomicBool::new(false), took_us: AtomicU64::new(0), holds: AtomicU32::new(1), queue }
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            facts: None,
+            texts: Texts::NONE,
+            sent_bytes: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+            took_us: AtomicU64::new(0),
+            holds: AtomicU32::new(0),
+            queue: None,
+        }
     }
 }
 
 impl Record {
+    /// What is known of the request, if it stands for one.
+    pub(super) fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// Makes it stand for no request.
+    pub(super) fn clear(&mut self) {
+        (self.facts, self.queue) = (None, None);
+    }
+
     /// Bytes of the body that the connection has taken.
     pub(super) fn sent_bytes(&self) -> u64 {
-        self.progress.sent_bytes.load(Ordering::Relaxed)
+        self.sent_bytes.load(Ordering::Relaxed)
     }
 
     /// From the request's head to the last byte of the answer that was taken, in microseconds.
     pub(super) fn took_us(&self) -> u64 {
-        self.progress.took_us.load(Ordering::Relaxed)
+        self.took_us.load(Ordering::Relaxed)
     }
 
     pub(super) fn ended(&self) -> Ended {
-        let expected_bytes = self.answered.as_ref().map(|answered| answered.body_bytes);
-        if self.progress.failed.load(Ordering::Relaxed) {
+        let answered = self.facts.as_ref().and_then(|facts| facts.answered.as_ref());
+        let expected_bytes = answered.map(|answered| answered.body_bytes);
+        if self.failed.load(Ordering::Relaxed) {
             Ended::Error
         } else if expected_bytes == Some(self.sent_bytes()) {
             Ended::Complete
@@ -196,40 +219,58 @@ impl Record {
 }
 
 /// A part of an answer that is on its way. With the last one the record goes to the log.
-pub(super) struct Hold(Arc<Record>);
+pub(super) struct Hold(Option<Arc<Record>>);
 
 impl Hold {
-    /// The first hold of a record.
-    pub(super) fn first(record: Record) -> Self {
-        Self(Arc::new(record))
+    /// The first hold of a request's record.
+    pub(super) fn first(queue: &Arc<Queue>, facts: Facts, parts: &Parts) -> Self {
+        let mut record = queue.blank();
+        // Nobody else knows a blank one.
+        if let Some(blank) = Arc::get_mut(&mut record) {
+            blank.texts.take(parts);
+            blank.facts = Some(facts);
+            blank.queue = Some(Arc::clone(queue));
+            (*blank.sent_bytes.get_mut(), *blank.failed.get_mut()) = (0, false);
+            (*blank.took_us.get_mut(), *blank.holds.get_mut()) = (0, 1);
+        }
+        Self(Some(record))
     }
 
     /// The connection has taken so many bytes of the body.
     pub(super) fn sent(&self, bytes: usize) {
-        self.0.progress.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if let Some(record) = &self.0 {
+            record.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     /// The body cannot be read to its end.
     pub(super) fn fail(&self) {
-        self.0.progress.failed.store(true, Ordering::Relaxed);
+        if let Some(record) = &self.0 {
+            record.failed.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 impl Clone for Hold {
     fn clone(&self) -> Self {
-        self.0.progress.holds.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        if let Some(record) = &self.0 {
+            record.holds.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(self.0.clone())
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let progress = &self.0.progress;
+        let Some(record) = self.0.take() else { return };
         // Whoever lets go last must see what the others have counted.
-        if progress.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
-            progress.took_us.store(microseconds(self.0.began), Ordering::Relaxed);
-            progress.queue.offer(Arc::clone(&self.0));
+        if record.holds.fetch_sub(1, Ordering::AcqRel) > 1 {
+            return;
         }
+        let (Some(facts), Some(queue)) = (&record.facts, &record.queue) else { return };
+        record.took_us.store(microseconds(facts.began), Ordering::Relaxed);
+        let queue = Arc::clone(queue);
+        queue.offer(record);
     }
 }
 
@@ -256,7 +297,8 @@ mod tests {
             .body(())
             .expect("a request")
             .into_parts();
-        let texts = Texts::of(&parts);
+        let mut texts = Texts::NONE;
+        texts.take(&parts);
         for (text, expect) in [
             (Text::Method, Some(&b"GET"[..])),
             (Text::Path, Some(b"/a")),

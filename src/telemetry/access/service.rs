@@ -11,7 +11,7 @@ use http::{Request, Response};
 
 use super::body::LoggedBody;
 use super::queue::Queue;
-use super::record::{Answered, Hold, Progress, Record, Texts, microseconds};
+use super::record::{Answered, Facts, Hold, microseconds};
 use crate::delivery::{Body, Delivery, Library, Told};
 use crate::schedule::Clock;
 use crate::semantics::{Network, client};
@@ -84,29 +84,22 @@ impl Asked {
         self.is_answered = true;
         let body_bytes = response.body().left_bytes();
         let answered = Answered { status: response.status(), told, body_bytes, ttfb_us: microseconds(self.began) };
-        let hold = Hold::first(self.record(Some(answered)));
+        let hold = self.hold(Some(answered));
         response.map(|body| LoggedBody::logged(body, hold))
     }
 
-    fn record(&self, answered: Option<Answered>) -> Record {
+    fn hold(&self, answered: Option<Answered>) -> Hold {
         let peer = self.parts.extensions.get::<Peer>().copied();
-        Record {
-            at_ms: self.at_ms,
-            began: self.began,
-            version: self.parts.version,
-            peer,
-            client: peer.map(|peer| client(peer.address, &self.parts.headers, &self.settings.trusted)),
-            texts: Texts::of(&self.parts),
-            answered,
-            progress: Progress::new(Arc::clone(&self.settings.queue)),
-        }
+        let client = peer.map(|peer| client(peer.address, &self.parts.headers, &self.settings.trusted));
+        let facts = Facts { at_ms: self.at_ms, began: self.began, version: self.parts.version, peer, client, answered };
+        Hold::first(&self.settings.queue, facts, &self.parts)
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
         if !self.is_answered {
-            drop(Hold::first(self.record(None)));
+            drop(self.hold(None));
         }
     }
 }

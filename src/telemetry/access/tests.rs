@@ -18,37 +18,26 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket};
 
-use super::record::{Answered, Hold, Progress, Record, Texts};
+use super::record::{Answered, Facts, Hold, Record};
 use super::*;
 use crate::delivery::{Body, BodyError, Class, Outcome, Told};
 
 const BODY_BYTES: usize = 8 << 20;
 
-fn record(queue: &Arc<Queue>, request: Request<()>, body_bytes: u64) -> Record {
-    let (parts, ()) = request.into_parts();
-    let told = Told { route: None, class: Class::Other, outcome: Outcome::Whole, cache: None };
-    let answered = Answered { status: http::StatusCode::OK, told, body_bytes, ttfb_us: 0 };
-    Record {
-        at_ms: 0,
-        began: std::time::Instant::now(),
-        version: parts.version,
-        peer: None,
-        client: None,
-        texts: Texts::of(&parts),
-        answered: Some(answered),
-        progress: Progress::new(Arc::clone(queue)),
-    }
-}
-
 fn logged(queue: &Arc<Queue>, body: Body) -> LoggedBody {
-    let body_bytes = body.left_bytes();
-    LoggedBody::logged(body, Hold::first(record(queue, Request::new(()), body_bytes)))
+    let told = Told { route: None, class: Class::Other, outcome: Outcome::Whole, cache: None };
+    let answered = Answered { status: http::StatusCode::OK, told, body_bytes: body.left_bytes(), ttfb_us: 0 };
+    let (parts, ()) = Request::new(()).into_parts();
+    let began = std::time::Instant::now();
+    let facts = Facts { at_ms: 0, began, version: parts.version, peer: None, client: None, answered: Some(answered) };
+    LoggedBody::logged(body, Hold::first(queue, facts, &parts))
 }
 
 fn line(receiver: &Receiver<Arc<Record>>) -> Option<Value> {
     let record = receiver.try_recv().ok()?;
     let mut text = Vec::new();
-    line::write(AccessFormat::Json, &record, &line::cmcd(&record), &mut text);
+    let facts = record.facts().expect("a request");
+    line::write(AccessFormat::Json, &record, facts, &line::cmcd(&record), &mut text);
     Some(serde_json::from_slice(&text).expect("JSON"))
 }
 
@@ -190,6 +179,25 @@ fn a_full_queue_loses_and_says_so() {
     queue.taken(2);
     drop(logged(&queue, Body::default()));
     assert_eq!((queue.lost(), receiver.try_iter().count()), (3, 1));
+}
+
+#[test]
+fn written_records_are_used_again_and_nothing_of_them_stays() {
+    let (queue, receiver) = queue(8);
+    drop(logged(&queue, Body::whole(Bytes::from_static(b"abc"))));
+    let mut written: Vec<Arc<Record>> = receiver.try_iter().collect();
+    let first = Arc::as_ptr(&written[0]);
+    queue.take_back(&mut written);
+    assert!(written.is_empty());
+    drop(logged(&queue, Body::default()));
+    let mut written: Vec<Arc<Record>> = receiver.try_iter().collect();
+    assert_eq!((Arc::as_ptr(&written[0]), written[0].sent_bytes(), written[0].ended().as_str()), (first, 0, "complete"));
+    // What somebody still has is nobody's blank.
+    let kept = Arc::clone(&written[0]);
+    queue.take_back(&mut written);
+    assert!(!Arc::ptr_eq(&queue.blank(), &kept) && queue.blank().facts().is_none());
+    drop(kept);
+    assert_eq!(Arc::strong_count(&queue), 1, "blank records do not keep their queue");
 }
 
 #[tokio::test]

@@ -89,22 +89,26 @@ impl Writer {
             line::write_lost(self.format, (self.clock)(), lost - *lost_told, &mut batch.bytes);
             *lost_told = lost;
         }
-        let mut taken = 0;
+        let mut taken = Vec::new();
         while batch.bytes.len() < BATCH_BYTES
             && let Ok(record) = self.receiver.try_recv()
         {
-            taken += 1;
-            let cmcd = line::cmcd(&record);
-            if let Some(answered) = &record.answered {
-                self.metrics.ended(answered.told.class, record.ended());
-                if !cmcd.is_empty() {
-                    self.metrics.player(answered.told.class, cmcd.is("bs"), cmcd.is("su"));
+            // Every record that is offered stands for a request.
+            if let Some(facts) = record.facts() {
+                let cmcd = line::cmcd(&record);
+                if let Some(answered) = &facts.answered {
+                    self.metrics.ended(answered.told.class, record.ended());
+                    if !cmcd.is_empty() {
+                        self.metrics.player(answered.told.class, cmcd.is("bs"), cmcd.is("su"));
+                    }
                 }
+                line::write(self.format, &record, facts, &cmcd, &mut batch.bytes);
             }
-            line::write(self.format, &record, &cmcd, &mut batch.bytes);
+            taken.push(record);
         }
-        batch.lines += taken as u64;
-        self.queue.taken(taken);
+        batch.lines += taken.len() as u64;
+        self.queue.taken(taken.len());
+        self.queue.take_back(&mut taken);
     }
 
     fn write(&mut self, batch: &mut Batch) -> std::io::Result<()> {

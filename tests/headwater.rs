@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "tests say what they measured and what they skipped")]
 
+mod access_log;
 mod architecture;
 mod browser;
 mod capacity;

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Flows;
@@ -21,11 +22,13 @@ use crate::delivery::Delivery;
 use crate::ingest::Ingest;
 use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::schedule::Scheduler;
-use crate::server::Listener;
-use crate::telemetry::{Health, Metrics, Phase};
+use crate::server::{self, Listener};
+use crate::telemetry::{AccessLog, Health, Metrics, Phase};
 
 /// How often caches are tended.
 const TENDING: Duration = Duration::from_secs(1);
+/// How long the access log may take to end when the time to drain is over.
+const LOG_END: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown` ends, then drains.
 ///
@@ -58,6 +61,8 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
+    let access = AccessLog::start(&config.access_log, config.public.trusted_proxies.clone(), clock.clone(), &metrics.access);
+    let access = access.context("cannot write to access_log.path")?;
     let public = Listener::bind("public", config.public.listen, config.public.server.threads);
     let public = public.with_context(|| format!("cannot listen on server.listen, {}", config.public.listen))?;
     let admin = Listener::bind("admin", config.admin.listen, config.admin.server.threads);
@@ -89,6 +94,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     };
     let router = api::router(api, catalogue.clone(), Arc::new(flows));
 
+    let hangups = signal(SignalKind::hangup())?;
     data.announce(&RunFile { pid: std::process::id(), listen: public.address().to_string(), admin: admin.address().to_string() })?;
     tracing::info!(listen = %public.address(), admin = %admin.address(), data = %config.data.dir.display(), "serving");
 
@@ -100,21 +106,29 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let tending = tokio::spawn(tend(cache.clone(), stop.clone()));
     let serving = tokio::spawn({
         let (metrics, stop, arena) = (metrics.server.clone(), stop.clone(), cache.arena());
-        let (public_config, admin_config) = (config.public.server, config.admin.server);
+        let public_config = server::Config { tells_peer: access.is_on(), ..config.public.server };
+        let (admin_config, answers) = (config.admin.server, access.over(delivery));
         async move {
-            let public = public.serve(delivery, public_config, arena, &metrics, stop.clone());
+            let public = public.serve(answers, public_config, arena, &metrics, stop.clone());
             let admin = admin.serve(TowerToHyperService::new(router), admin_config, None, &metrics, stop.clone());
             tokio::try_join!(public, admin)
         }
     });
+    let reopening = tokio::spawn(reopen(hangups, access.reopener(), stop.clone()));
     health.enter(Phase::Serving);
 
     shutdown.await;
+    let stopped = Instant::now();
     tracing::info!("stopping: no new connections; what is under way may finish");
     health.enter(Phase::Draining);
     scheduler.stop();
     stop.cancel();
     let (public, admin) = serving.await??;
+    reopening.await?;
+    let left = config.public.server.drain.saturating_sub(stopped.elapsed());
+    if !access.close(left.max(LOG_END)).await {
+        tracing::error!("the access log could not be written to its end");
+    }
     making.await?;
     following.await?;
     tending.await?;
@@ -129,6 +143,19 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!(%error, limit = limit.current, "the limit of open files could not be raised");
+    }
+}
+
+/// Opens the access log anew at each SIGHUP.
+async fn reopen(mut hangups: Signal, reopen: impl Fn(), stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            hangup = hangups.recv() => match hangup {
+                Some(()) => reopen(),
+                None => return,
+            },
+            () = stop.cancelled() => return,
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::semantics::Network;
 use crate::title::PlanPolicy;
 use crate::{cache, delivery, server, telemetry};
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub plan: PlanPolicy,
     /// Logging.
     pub log: telemetry::Config,
+    /// The log of requests.
+    pub access_log: telemetry::AccessConfig,
 }
 
 /// The public listener.
@@ -57,6 +60,8 @@ pub struct PublicSettings {
     pub listen: SocketAddr,
     /// Base of absolute URLs without a slash at its end; absent: made from the `Host` asked.
     pub public_url: Option<String>,
+    /// Proxies that are believed when they name the client they ask for.
+    pub trusted_proxies: Vec<Network>,
     /// Limits of the listener.
     pub server: server::Config,
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::layers::{Layers, Raw, Source};
 use super::{Fault, Secret, Setting, values};
+use crate::semantics::Network;
 
 /// A value as the configuration reads it and as it is printed.
 type Read<T> = Result<(T, toml::Value), String>;
@@ -102,6 +103,24 @@ impl Reader {
         self.take(key, |raw| {
             let text = as_text(raw)?;
             if text.is_empty() { Err("expected a path".to_owned()) } else { Ok((text.clone().into(), text.into())) }
+        })
+    }
+
+    /// A list of networks; as text they stand between commas.
+    pub(super) fn networks(&mut self, key: &'static str) -> Option<Vec<Network>> {
+        self.take(key, |raw| {
+            let texts: Vec<&str> = match raw {
+                Raw::Text(text) if text.is_empty() => Vec::new(),
+                Raw::Text(text) => text.split(',').map(str::trim).collect(),
+                Raw::Typed(value) => {
+                    let texts = value.as_array().and_then(|list| list.iter().map(toml::Value::as_str).collect::<Option<_>>());
+                    texts.ok_or("expected a list of texts in quotes, such as [\"10.0.0.0/8\"]")?
+                }
+            };
+            let networks = texts.iter().map(|text| text.parse().map_err(|error| format!("{text}: {error}")));
+            let networks: Vec<Network> = networks.collect::<Result<_, String>>()?;
+            let shown: Vec<toml::Value> = texts.into_iter().map(toml::Value::from).collect();
+            Ok((networks, shown.into()))
         })
     }
 

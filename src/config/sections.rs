@@ -34,6 +34,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let worker = worker(reader);
     let plan = plan(reader, worker.as_ref());
     let log = log(reader);
+    let access_log = access_log(reader);
     Some(Config {
         public: public?,
         admin: admin?,
@@ -45,12 +46,14 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         worker: worker?,
         plan: plan?,
         log: log?,
+        access_log: access_log?,
     })
 }
 
 fn public(reader: &mut Reader) -> Option<PublicSettings> {
     let listen = reader.address("server.listen");
     let public_url = reader.optional_url("server.public_url");
+    let trusted_proxies = reader.networks("server.trusted_proxies");
     let drain = reader.duration("server.drain", Duration::ZERO..=HOUR);
     let connections_max = reader.integer("server.connections_max", 1..=1_000_000_u32);
     let header_timeout = reader.duration("server.header_timeout", SECOND..=HOUR);
@@ -63,8 +66,10 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
         idle_timeout: idle_timeout?,
         drain: drain?,
         threads: server::Threads::Own { count: threads?, pinned: pin_threads? },
+        // The root asks for it where something needs it.
+        tells_peer: false,
     };
-    Some(PublicSettings { listen: listen?, public_url: public_url?, server })
+    Some(PublicSettings { listen: listen?, public_url: public_url?, trusted_proxies: trusted_proxies?, server })
 }
 
 /// None asked for is one a core.
@@ -208,4 +213,13 @@ fn log(reader: &mut Reader) -> Option<telemetry::Config> {
     let format = reader.choice("log.format", &formats);
     let filter = reader.text("log.filter", telemetry::check_filter);
     Some(telemetry::Config { format: format?, filter: filter? })
+}
+
+fn access_log(reader: &mut Reader) -> Option<telemetry::AccessConfig> {
+    let formats = [("off", None), ("json", Some(telemetry::AccessFormat::Json)), ("clf", Some(telemetry::AccessFormat::Clf))];
+    let format = reader.choice("access_log.format", &formats);
+    let path = reader.path("access_log.path");
+    let waiting_max = reader.integer("access_log.waiting_max", 64..=1_000_000_u32);
+    let path = Some(path?).filter(|path| path.as_os_str() != "-");
+    Some(telemetry::AccessConfig { format: format?, path, waiting_max: waiting_max? as usize })
 }

@@ -135,6 +135,26 @@ fn other_faulty_files_and_values() {
 }
 
 #[test]
+fn networks_and_the_access_log() {
+    let log = file("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[access_log]\nformat = \"clf\"\npath = \"a.log\"\n");
+    let loaded = load(Some(log.path()), &environment(&[]), &[]).expect("sound");
+    let shown: Vec<String> = loaded.config.public.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "::1/128"]);
+    let expect = telemetry::AccessConfig { format: Some(telemetry::AccessFormat::Clf), path: Some("a.log".into()), waiting_max: 8192 };
+    assert_eq!(loaded.config.access_log, expect);
+    let again = load(Some(file(&loaded.to_toml()).path()), &environment(&[]), &[]).expect("sound");
+    assert_eq!(again.config.public, loaded.config.public);
+    let variables =
+        environment(&[("HEADWATER_SERVER__TRUSTED_PROXIES", "192.0.2.1, 2001:db8::/32"), ("HEADWATER_ACCESS_LOG__FORMAT", "json")]);
+    let config = load(None, &variables, &[]).expect("sound").config;
+    assert_eq!((config.public.trusted_proxies.len(), config.access_log.path), (2, None));
+    for value in ["\"10.0.0.0/8\"", "[10]", "[\"10.0.0.1/8\"]", "[\"localhost\"]"] {
+        let found = faults(&format!("[server]\ntrusted_proxies = {value}\n"), &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with("server.trusted_proxies (file FILE): "), "{value}: {found:?}");
+    }
+}
+
+#[test]
 fn the_admin_listener_needs_a_token_beyond_loopback() {
     let listen = "[admin]\nlisten = \"0.0.0.0:8081\"\n";
     assert!(faults(listen, &[], &[])[0].contains("needs admin.token"));

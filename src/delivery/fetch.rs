@@ -25,8 +25,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/vtt");
 const JPEG: HeaderValue = HeaderValue::from_static("image/jpeg");
 
 impl<L: Library> Shared<L> {
-    /// The object behind `route`, through the cache.
-    pub(super) async fn fetch(&self, route: Route, class: Class) -> Result<Arc<Object>, Failure> {
+    /// The object behind `route`, through the cache; `cache` is told how the look-up went.
+    pub(super) async fn fetch(&self, route: Route, class: Class, cache: &mut Option<CacheOutcome>) -> Result<Arc<Object>, Failure> {
         if !self.library.knows(route.title()) {
             return Err(Failure::NotFound);
         }
@@ -38,6 +38,7 @@ impl<L: Library> Shared<L> {
             let (library, cache_control) = (Arc::clone(&self.library), self.multivariant_cache_control.clone());
             let fill = async move |room| load(&*library, route, cache_control, deadline, room).await;
             let (result, outcome) = self.cache.get_or_fill(route, fill).await;
+            *cache = Some(outcome);
             // A fill keeps the deadline of the request that began it. Whoever joined late has time left for another one.
             let too_early = matches!(result, Err(FillError::Failed(Miss::NotYet { .. }))) && outcome == CacheOutcome::Collapsed;
             if too_early && Instant::now() < deadline {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::sync::Semaphore;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, CacheOutcome};
 use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
 use crate::title::TitleId;
 
@@ -36,6 +36,19 @@ pub struct Config {
     pub waiters_max: usize,
     /// How long a cache may keep a multivariant playlist; whole seconds.
     pub multivariant_max_age: Duration,
+}
+
+/// What is told of an answer beside the answer itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What the path names.
+    pub route: Option<Route>,
+    /// What kind of thing that is.
+    pub class: Class,
+    /// What came of the request.
+    pub outcome: Outcome,
+    /// How the look-up in memory went, if there was one.
+    pub cache: Option<CacheOutcome>,
 }
 
 /// The public listener's service. Clones are the same service.
@@ -86,15 +99,28 @@ impl<L: Library> Delivery<L> {
 
     /// Answers one request; its body, if any, does not matter.
     pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
-        let route = Route::parse(path);
-        let class = route.as_ref().map_or(Class::Other, Class::of);
-        let (response, outcome) = self.response(method, route, class, headers).await;
-        let body_bytes = response.body().left_bytes();
-        self.shared.metrics.count(class, outcome, body_bytes);
-        response
+        self.answer_and_tell(method, path, headers).await.0
     }
 
-    async fn response(&self, method: &Method, route: Option<Route>, class: Class, headers: &HeaderMap) -> (Response<Body>, Outcome) {
+    /// Answers one request, and tells what of it is not in the answer.
+    pub async fn answer_and_tell(&self, method: &Method, path: &str, headers: &HeaderMap) -> (Response<Body>, Told) {
+        let route = Route::parse(path);
+        let class = route.as_ref().map_or(Class::Other, Class::of);
+        let mut cache = None;
+        let (response, outcome) = self.response(method, route, class, headers, &mut cache).await;
+        let body_bytes = response.body().left_bytes();
+        self.shared.metrics.count(class, outcome, body_bytes);
+        (response, Told { route, class, outcome, cache })
+    }
+
+    async fn response(
+        &self,
+        method: &Method,
+        route: Option<Route>,
+        class: Class,
+        headers: &HeaderMap,
+        cache: &mut Option<CacheOutcome>,
+    ) -> (Response<Body>, Outcome) {
         let head = method == Method::HEAD;
         if method == Method::OPTIONS {
             return (response::options(), Outcome::Options);
@@ -104,8 +130,11 @@ impl<L: Library> Delivery<L> {
         }
         let Some(route) = route else { return response::failure(&Failure::NotFound, head) };
         let object = match self.shared.cache.get(&route).await {
-            Some(object) => object,
-            None => match self.shared.fetch(route, class).await {
+            Some(object) => {
+                *cache = Some(CacheOutcome::Hit);
+                object
+            }
+            None => match self.shared.fetch(route, class, cache).await {
                 Ok(object) => object,
                 Err(failure) => return response::failure(&failure, head),
             },

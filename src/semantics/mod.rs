@@ -2,6 +2,8 @@
 //!
 //! Decide here, do elsewhere: nothing in this module reads a clock, a socket or a cache.
 
+mod client;
+mod cmcd;
 mod coding;
 mod conditional;
 mod freshness;
@@ -9,6 +11,8 @@ mod range;
 mod reply;
 mod route;
 
+pub use client::{Client, Network, client};
+pub use cmcd::{CMCD_BYTES_MAX, Cmcd, FIELDS as CMCD_FIELDS, Value as CmcdValue, query_value as cmcd_query_value};
 pub use coding::prefers_gzip;
 pub use conditional::{EntityTag, Precondition, if_range_allows, precondition};
 pub use freshness::{Freshness, multivariant_cache_control};

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::Gate;
 use super::pace::{Overdue, Pace, PacedStream};
 use super::transport::{Lender, Transport};
-use super::{BoxError, Config, ConnectionEnd};
+use super::{BoxError, Config, ConnectionEnd, Peer};
 
 /// Bytes of a request's head that are read before it is refused with 431, and of answers that are gathered before writing.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
@@ -59,10 +59,11 @@ impl Driver {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
+        let peer = if self.config.tells_peer { stream.peer_addr().ok().map(|address| Peer { address, tls: false }) } else { None };
         let pace = Arc::new(Pace::new(self.config.header_timeout, self.config.idle_timeout));
         let transport = Transport::new(stream, self.lender.clone());
         let io = TokioIo::new(PacedStream::new(transport, Arc::clone(&pace)));
-        let mut connection = pin!(self.builder.serve_connection(io, Gate::new(service, Arc::clone(&pace))));
+        let mut connection = pin!(self.builder.serve_connection(io, Gate::new(service, Arc::clone(&pace), peer)));
         let mut overdue = pin!(pace.overdue());
         // A connection that is told to end before it has begun ends at once, and a request on its way is lost.
         let mut stop = pin!(async {

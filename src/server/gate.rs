@@ -12,17 +12,20 @@ use http_body_util::{Either, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 
+use super::Peer;
 use super::pace::Pace;
 
 /// A service behind the gate of one connection.
 pub(super) struct Gate<S> {
     service: S,
     pace: Arc<Pace>,
+    peer: Option<Peer>,
 }
 
 impl<S> Gate<S> {
-    pub(super) fn new(service: S, pace: Arc<Pace>) -> Self {
-        Self { service, pace }
+    /// Requests are given `peer` to carry.
+    pub(super) fn new(service: S, pace: Arc<Pace>, peer: Option<Peer>) -> Self {
+        Self { service, pace, peer }
     }
 }
 
@@ -36,10 +39,13 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let handling = self.pace.handle();
         if !host_is_right(request.version(), request.headers()) || !coding_is_right(request.headers()) {
             return Box::pin(async { Ok(bad_request()) });
+        }
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
         }
         let answer = self.service.call(request);
         Box::pin(async move {

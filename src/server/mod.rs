@@ -51,6 +51,8 @@ pub struct Config {
     pub drain: Duration,
     /// What drives its connections.
     pub threads: Threads,
+    /// Whether requests carry their [`Peer`] as an extension, which costs a little for each.
+    pub tells_peer: bool,
 }
 
 /// What drives the connections of a listener.
@@ -66,6 +68,15 @@ pub enum Threads {
         /// Whether each stays on one core.
         pinned: bool,
     },
+}
+
+/// The other end of a request's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
 }
 
 /// A bound address that is not served yet.

@@ -18,6 +18,7 @@ const CONFIG: Config = Config {
     idle_timeout: Duration::from_secs(60),
     drain: Duration::from_secs(30),
     threads: Threads::Shared,
+    tells_peer: true,
 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -46,6 +47,7 @@ async fn run(config: Config) -> Running {
                         came.notify_one();
                         go.notified().await;
                     }
+                    assert!(request.extensions().get::<Peer>().is_some_and(|peer| peer.address.ip().is_loopback() && !peer.tls));
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
                 }
             });

@@ -5,6 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::AccessMetrics;
 use crate::{cache, delivery, ingest, schedule, server};
 
 /// The type of [`Metrics::render`]'s text.
@@ -24,6 +25,8 @@ pub struct Metrics {
     pub schedule: schedule::Metrics,
     /// Uploads.
     pub ingest: ingest::Metrics,
+    /// The access log, and what players tell of themselves.
+    pub access: AccessMetrics,
     /// Titles by their state, under the label `state`.
     pub titles: Family<[(&'static str, &'static str); 1], Gauge>,
 }
@@ -33,14 +36,15 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("headwater");
         let (cache, delivery) = (cache::Metrics::default(), delivery::Metrics::default());
         let (server, schedule, ingest) = (server::Metrics::default(), schedule::Metrics::default(), ingest::Metrics::default());
-        let titles = Family::default();
+        let (access, titles) = (AccessMetrics::default(), Family::default());
         cache.register(&mut registry);
         delivery.register(&mut registry);
         server.register(&mut registry);
         schedule.register(&mut registry);
         ingest.register(&mut registry);
+        access.register(&mut registry);
         registry.register("titles", "Titles by state", titles.clone());
-        Self { registry, cache, delivery, server, schedule, ingest, titles }
+        Self { registry, cache, delivery, server, schedule, ingest, access, titles }
     }
 }
 

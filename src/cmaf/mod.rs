@@ -18,6 +18,7 @@ mod hevc_entry;
 mod hevc_sps;
 mod init;
 pub mod nal;
+mod progressive;
 mod segment;
 mod span;
 mod sps;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 
 pub use codec::{codec_string, codec_string_of_init};
 pub use init::init_segment;
+pub use progressive::{Piece, Progressive, ProgressiveBuilder, SegmentSource, SegmentTable, SegmentTables, room_bytes};
 pub use segment::media_segment;
 pub use verify::{Fault, SegmentFacts, verify};
 

@@ -51,9 +51,9 @@ pub fn media_segment(plan: &Plan, track: TrackId, number: SegmentNumber, samples
 }
 
 /// What the boxes of a segment take at most, but for the rows of their tables.
-const BOXES_BYTES: usize = 320;
+pub(super) const BOXES_BYTES: usize = 320;
 /// What a row takes at most.
-const ROW_BYTES: usize = 16;
+pub(super) const ROW_BYTES: usize = 16;
 
 fn write_chunk(out: &mut Vec<u8>, sequence_number: u32, traf: Traf, samples: &[Sample]) -> Result<(), Error> {
     let media_bytes: usize = samples.iter().map(|sample| sample.data.len()).sum();

@@ -4,6 +4,7 @@
 
 mod coding;
 mod conditional;
+mod disposition;
 mod freshness;
 mod range;
 mod reply;
@@ -11,6 +12,7 @@ mod route;
 
 pub use coding::prefers_gzip;
 pub use conditional::{EntityTag, Precondition, if_range_allows, precondition};
+pub use disposition::attachment;
 pub use freshness::{Freshness, multivariant_cache_control};
 pub use range::{ByteRange, RangeSpec, Selection, range_specs, select};
 pub use reply::{Reply, Representation, RequestFacts, decide};

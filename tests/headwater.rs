@@ -14,6 +14,7 @@ mod copy;
 mod corpus;
 mod crash;
 mod damage;
+mod download;
 mod harness;
 mod iframes;
 mod journey;

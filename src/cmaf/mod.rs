@@ -23,7 +23,7 @@ mod segment;
 mod span;
 mod sps;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verify;
 
 use bytes::Bytes;

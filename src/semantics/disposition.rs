@@ -9,8 +9,8 @@ const STEM_BYTES_MAX: usize = 180;
 
 /// Ends of names that people give uploads, which say nothing of what is taken away.
 const EXTENSIONS: [&str; 28] = [
-    "3gp", "aac", "ac3", "aif", "aiff", "asf", "avi", "caf", "flac", "flv", "m2ts", "m4a", "m4v", "mkv", "mov", "mp3", "mp4", "mpeg", "mpg",
-    "mts", "mxf", "ogg", "ogv", "opus", "ts", "wav", "webm", "wmv",
+    "3gp", "aac", "ac3", "aif", "aiff", "asf", "avi", "caf", "flac", "flv", "m2ts", "m4a", "m4v", "mkv", "mov", "mp3", "mp4", "mpeg",
+    "mpg", "mts", "mxf", "ogg", "ogv", "opus", "ts", "wav", "webm", "wmv",
 ];
 
 /// The field's value for a file of a title of that name: always to be kept, under the title's name and what is in it.

@@ -86,11 +86,10 @@ impl Store {
         Ok(self.objects.get(&object_path(key)).await?.bytes().await?)
     }
 
-    /// Reads parts of an object, one a range, in the order of the ranges. A part is shorter than its range where the object ends
-    /// before it.
+    /// Reads parts of an object, one a range, in the order of the ranges.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Unavailable`].
+    /// [`Error::NotFound`], [`Error::Unavailable`], also for a range that begins at the end of the object or beyond.
     pub async fn get_ranges(&self, key: Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         Ok(self.objects.get_ranges(&object_path(key), ranges).await?)
     }

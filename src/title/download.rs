@@ -100,7 +100,21 @@ mod tests {
         for name in ["720p.mp4", "2160p-hdr.mp4", "A_b-9.mp4", "a0.m4a", "a12.m4a", "a0.mp4", "123456789012345678901234.mp4"] {
             assert_eq!(Download::parse(name).map(|file| file.to_string()).as_deref(), Some(name));
         }
-        for name in ["", ".mp4", "720p", "720p.m4a", "a00.m4a", "v0.m4a", "s0.m4a", "A0.m4a", "7 20p.mp4", "720p.MP4", "é.mp4", "a.b.mp4", "%31.mp4"] {
+        for name in [
+            "",
+            ".mp4",
+            "720p",
+            "720p.m4a",
+            "a00.m4a",
+            "v0.m4a",
+            "s0.m4a",
+            "A0.m4a",
+            "7 20p.mp4",
+            "720p.MP4",
+            "é.mp4",
+            "a.b.mp4",
+            "%31.mp4",
+        ] {
             assert_eq!(Download::parse(name), None, "{name}");
         }
         assert_eq!(Download::parse("1234567890123456789012345.mp4"), None, "too long");

@@ -215,9 +215,7 @@ fn append(slices: &mut Vec<Slice>, media_bytes: &mut u64, segment: u32, sample: 
     let start_bytes = slices.iter().rev().nth(1).map_or(0, |before| before.end_bytes);
     let end_bytes = *media_bytes + u64::from(sample.size_bytes);
     match slices.last_mut() {
-        Some(last)
-            if last.segment == segment && u64::from(last.offset_bytes) + (last.end_bytes - start_bytes) == sample.offset_bytes =>
-        {
+        Some(last) if last.segment == segment && u64::from(last.offset_bytes) + (last.end_bytes - start_bytes) == sample.offset_bytes => {
             last.end_bytes = end_bytes;
         }
         _ => {

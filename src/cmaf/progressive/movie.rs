@@ -205,7 +205,9 @@ fn sample_tables(out: &mut Vec<u8>, description: &Description, tables: &SampleTa
         table(out, b"co64", &tables.chunk_places, |out, place| put_u64(out, places.after_bytes + place))?;
     } else {
         // Not wide: all of the file lies below 2^32.
-        table(out, b"stco", &tables.chunk_places, |out, place| put_u32(out, u32::try_from(places.after_bytes + place).unwrap_or(u32::MAX)))?;
+        table(out, b"stco", &tables.chunk_places, |out, place| {
+            put_u32(out, u32::try_from(places.after_bytes + place).unwrap_or(u32::MAX))
+        })?;
     }
     if description.is_sound() { preroll(out, sample_count) } else { Ok(()) }
 }

@@ -147,7 +147,8 @@ fn every_sample_is_where_the_tables_say() {
     }
     assert_eq!(moov.trak[0].tkhd.duration, 700 * 1001);
     assert_eq!(moov.mvhd.duration, moov.trak.iter().map(|trak| trak.tkhd.duration).max().expect("a track"));
-    let samples: usize = film.segments.keys().map(|(track, number)| samples_of(&plan, *track, *number)).flatten().map(|sample| sample.data.len()).sum();
+    let samples: usize =
+        film.segments.keys().map(|(track, number)| samples_of(&plan, *track, *number)).flatten().map(|sample| sample.data.len()).sum();
     assert_eq!(whole.len(), film.file.header.len() + samples, "nothing else is in it");
     assert!(room_bytes(&plan, &[PICTURES, SOUND]) > 2 * film.file.memory_bytes(), "what is reserved is enough");
 }

@@ -4,7 +4,7 @@
 //! Each track is a file of its own, `init.mp4` and one `styp moof mdat` a segment, its track number always [`TRACK_NUMBER`].
 //! A segment of pictures has its key frame in a chunk of its own, so that I-frame playlists can name it.
 //! Presentation starts at zero in every track: pictures by negative composition offsets, sound because the encoder's
-//! priming never gets here. There are no edit lists.
+//! priming never gets here. There are no edit lists, but in progressive files (`progressive`).
 
 mod aac;
 pub mod aac_packet;

@@ -27,8 +27,8 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 const TABLES_AT_ONCE: usize = 8;
 /// Longest time to learn a title's name.
 const NAME_TIMEOUT: Duration = Duration::from_secs(1);
-/// Most bytes that one body holds of a segment that is not in the cache.
-const PIECE_BYTES_MAX: u64 = 128 << 10;
+/// Most bytes that one body holds of a segment that is not in the cache; it holds so many of each track.
+const PIECE_BYTES_MAX: u64 = 64 << 10;
 
 /// Names a progressive file.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ async fn tables<L: Library>(
         let part = segments.get(number.0 as usize).ok_or(Miss::Unknown)?;
         let tables = SegmentTables::new(&ingredients.plan, *track, number, part.size_bytes, part.key_frame).map_err(damaged)?;
         let parts = library.read_parts(address.title, part.hash, tables.ranges()).await?;
-        let source = SegmentSource { track: *track, number, hash: part.hash };
+        let source = SegmentSource { track: *track, number, hash: part.hash, size_bytes: part.size_bytes };
         row.push((source, tables.read(&parts).map_err(damaged)?));
     }
     Ok(row)
@@ -149,7 +149,7 @@ impl<L: Library> Shared<L> {
             }
         };
         if !head {
-            let reading = Reading { shared: Arc::clone(self), address, object, position: start, end };
+            let reading = Reading { shared: Arc::clone(self), address, object, position: start, end, held: Vec::new() };
             let pieces = stream::unfold(reading, async |mut reading| Some((reading.next().await?, reading)));
             *response.body_mut() = Body::streamed(Box::pin(pieces), end - start);
         }
@@ -169,6 +169,24 @@ struct Reading<L> {
     object: Arc<Object>,
     position: u64,
     end: u64,
+    /// What was read last of each track: slices are often shorter than what is worth a read.
+    held: Vec<Held>,
+}
+
+/// Bytes of a segment.
+struct Held {
+    source: SegmentSource,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Held {
+    /// As many as it has of the bytes from `start` to `end`; absent when it does not have the first.
+    fn get(&self, source: &SegmentSource, start: u64, end: u64) -> Option<Bytes> {
+        let from = usize::try_from(start.checked_sub(self.start).filter(|_| self.source == *source)?).ok()?;
+        let to = usize::try_from(end.checked_sub(self.start)?).ok()?.min(self.bytes.len());
+        (from < to).then(|| self.bytes.slice(from..to))
+    }
 }
 
 impl<L: Library> Reading<L> {
@@ -185,29 +203,37 @@ impl<L: Library> Reading<L> {
         Some(piece)
     }
 
-    async fn read(&self) -> Result<Bytes, BodyError> {
+    async fn read(&mut self) -> Result<Bytes, BodyError> {
         let left = self.end - self.position;
-        match self.object.file().and_then(|file| file.piece_at(self.position)).ok_or(BodyError::WrongLength)? {
+        let (source, range) = match self.object.file().and_then(|file| file.piece_at(self.position)).ok_or(BodyError::WrongLength)? {
             Piece::Header(bytes) => {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(bytes.slice(..length))
+                return Ok(bytes.slice(..length));
             }
-            Piece::Segment(source, range) => {
-                let end = range.end.min(range.start + left);
-                if let Some(bytes) = self.in_memory(source, range.start, end).await {
-                    return Ok(bytes);
-                }
-                let range = range.start..end.min(range.start + PIECE_BYTES_MAX);
-                let reading = self.shared.library.read_parts(self.address.title, source.hash, vec![range.clone()]);
-                match timeout(READ_TIMEOUT, reading).await {
-                    Ok(Ok(parts)) => parts.into_iter().next().filter(|bytes| !bytes.is_empty()).ok_or(BodyError::Unreadable),
-                    failed => {
-                        tracing::warn!(address = ?self.address, ?range, ?failed, "a download breaks off");
-                        Err(BodyError::Unreadable)
-                    }
-                }
-            }
+            Piece::Segment(source, range) => (*source, range),
+        };
+        let end = range.end.min(range.start + left);
+        if let Some(bytes) = self.held.iter().find_map(|held| held.get(&source, range.start, end)) {
+            return Ok(bytes);
         }
+        if let Some(bytes) = self.in_memory(&source, range.start, end).await {
+            return Ok(bytes);
+        }
+        // On into the slices that come after this one, but not further than was asked for.
+        let range = range.start..source.size_bytes.min(range.start + left.min(PIECE_BYTES_MAX));
+        let reading = self.shared.library.read_parts(self.address.title, source.hash, vec![range.clone()]);
+        let bytes = match timeout(READ_TIMEOUT, reading).await {
+            Ok(Ok(parts)) => parts.into_iter().next().unwrap_or_default(),
+            failed => {
+                tracing::warn!(address = ?self.address, ?range, ?failed, "a download breaks off");
+                return Err(BodyError::Unreadable);
+            }
+        };
+        let held = Held { source, start: range.start, bytes };
+        let piece = held.get(&source, range.start, end).ok_or(BodyError::Unreadable);
+        self.held.retain(|former| former.source.track != source.track);
+        self.held.push(held);
+        piece
     }
 
     /// The bytes of a segment that viewers have brought into the cache.

@@ -34,6 +34,8 @@ pub struct SegmentSource {
     pub number: SegmentNumber,
     /// The hash of its bytes.
     pub hash: ContentHash,
+    /// How many those are.
+    pub size_bytes: u64,
 }
 
 /// Where the next bytes of a progressive file come from.

@@ -61,13 +61,14 @@ fn media_times(mdhd: &[u8]) -> Option<(u32, u16)> {
     let version = fields.u32()? >> 24;
     let timescale = match version {
         0 => {
-            (fields.u32()?, fields.u32()?);
+            fields.u64()?;
             let timescale = fields.u32()?;
             fields.u32()?;
             timescale
         }
         1 => {
-            (fields.u64()?, fields.u64()?);
+            fields.u64()?;
+            fields.u64()?;
             let timescale = fields.u32()?;
             fields.u64()?;
             timescale

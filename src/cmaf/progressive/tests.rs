@@ -34,7 +34,7 @@ impl Film {
                 let facts = verify(plan, track, number, &segment).expect("verified");
                 let tables = SegmentTables::new(plan, track, number, segment.len() as u64, facts.key_frame).expect("planned");
                 let parts: Vec<Bytes> = tables.ranges().iter().map(|range| slice(&segment, range)).collect();
-                let source = SegmentSource { track, number, hash: ContentHash::of(&segment) };
+                let source = SegmentSource { track, number, hash: ContentHash::of(&segment), size_bytes: segment.len() as u64 };
                 row.push((source, tables.read(&parts).expect("read")));
                 segments.insert((track, number), segment);
             }
@@ -148,7 +148,7 @@ fn every_sample_is_where_the_tables_say() {
     assert_eq!(moov.trak[0].tkhd.duration, 700 * 1001);
     assert_eq!(moov.mvhd.duration, moov.trak.iter().map(|trak| trak.tkhd.duration).max().expect("a track"));
     let samples: usize =
-        film.segments.keys().map(|(track, number)| samples_of(&plan, *track, *number)).flatten().map(|sample| sample.data.len()).sum();
+        film.segments.keys().flat_map(|(track, number)| samples_of(&plan, *track, *number)).map(|sample| sample.data.len()).sum();
     assert_eq!(whole.len(), film.file.header.len() + samples, "nothing else is in it");
     assert!(room_bytes(&plan, &[PICTURES, SOUND]) > 2 * film.file.memory_bytes(), "what is reserved is enough");
 }
@@ -209,7 +209,12 @@ fn heavy(picture_bytes: u32, seconds: u32) -> Progressive {
         sync,
     };
     for number in 0..seconds / 4 {
-        let source = |track| SegmentSource { track, number: SegmentNumber(number), hash: ContentHash::of(&number.to_be_bytes()) };
+        let source = |track| SegmentSource {
+            track,
+            number: SegmentNumber(number),
+            hash: ContentHash::of(&number.to_be_bytes()),
+            size_bytes: 1 << 31,
+        };
         let table = |samples: Vec<Sample>| SegmentTable { samples };
         let pictures = (0..4).map(|index| sample(index, picture_bytes, 16_384, index == 0)).collect();
         let sounds = (0..4).map(|index| sample(index, 100, 48_000, true)).collect();

@@ -175,7 +175,8 @@ async fn a_file_is_put_together_once_and_its_bytes_pass_by_the_cache() {
     let weighed = origin.delivery.shared.cache.weighed_bytes();
     let first = origin.ask("GET", &path, &[]).await;
     let after_first = origin.reads();
-    assert!(after_first > 2 * segments, "{after_first}");
+    // Twice more a segment at most, but for the five key frames of 300 kB.
+    assert!((2 * segments..=3 * segments + 5 * 5).contains(&after_first), "{after_first}");
     assert_eq!(origin.delivery.shared.cache.weighed_bytes(), weighed, "nothing was kept");
 
     // What viewers brought into the cache is not read again.
@@ -246,7 +247,7 @@ async fn a_body_holds_little_of_what_is_not_in_the_cache() {
     let mut first = true;
     while let Some(frame) = body.frame().await {
         let piece = frame.expect("a frame").into_data().expect("data");
-        assert!(piece.len() <= if first { header.len() } else { 128 << 10 }, "{} bytes", piece.len());
+        assert!(piece.len() <= if first { header.len() } else { 64 << 10 }, "{} bytes", piece.len());
         first = false;
     }
 }

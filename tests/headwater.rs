@@ -16,6 +16,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod dolby_vision;
+mod download;
 mod harness;
 mod iframes;
 mod journey;

@@ -1,6 +1,7 @@
 //! Where delivery's objects come from: the catalogue, the store, and the scheduler for what is not made yet.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 use std::{collections::BTreeMap, sync::Arc};
@@ -10,12 +11,12 @@ use moka::future::Cache;
 use tokio::time::Instant;
 
 use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
-use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
+use crate::delivery::{Document, Ingredients, Library, Miss, SegmentAddress, SegmentFacts, SegmentPart};
 use crate::playlist::{self, TrackFacts};
 use crate::schedule::{self, Scheduler};
 use crate::store::{self, Key, Store};
 use crate::text;
-use crate::title::{ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TitleState, TrackId, TrackKind};
+use crate::title::{ContentHash, Download, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TitleState, TrackId, TrackKind};
 
 /// Plans kept in memory; one of a long film takes some tens of kilobytes.
 const PLANS_MAX: u64 = 512;
@@ -23,6 +24,9 @@ const PLANS_MAX: u64 = 512;
 const DOCUMENTS_BYTES_MAX: u64 = 32 << 20;
 /// What a cue takes in memory beside its text.
 const CUE_BYTES: usize = 96;
+/// Names of titles kept in memory, and for how long, so that a new one is soon told.
+const NAMES_MAX: u64 = 4096;
+const NAME_AGE_MAX: Duration = Duration::from_secs(5);
 /// When to ask again for a segment that was not made in time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// When to ask again while storage cannot be reached.
@@ -37,6 +41,7 @@ pub struct Shelf {
     titles: RwLock<HashMap<TitleId, Standing>>,
     plans: Cache<(TitleId, Generation), Arc<Planned>>,
     documents: Cache<(TitleId, ContentHash), Arc<text::Document>>,
+    names: Cache<TitleId, Arc<str>>,
 }
 
 /// What of a title decides which multivariant playlist it has.
@@ -44,7 +49,7 @@ pub type Standing = (TitleState, Generation);
 
 /// What never changes about a generation.
 struct Planned {
-    plan: Plan,
+    plan: Arc<Plan>,
     /// Where its tracks and segments are.
     ledger: Generation,
     planned_at_ms: u64,
@@ -59,7 +64,8 @@ impl Shelf {
             u32::try_from(cues.sum::<usize>()).unwrap_or(u32::MAX)
         };
         let documents = Cache::builder().max_capacity(DOCUMENTS_BYTES_MAX).weigher(weigh).build();
-        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX), documents }
+        let names = Cache::builder().max_capacity(NAMES_MAX).time_to_live(NAME_AGE_MAX).build();
+        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX), documents, names }
     }
 
     /// Notes where a title stands; gives where it stood before.
@@ -90,7 +96,7 @@ impl Shelf {
             planned_at_ms: time(record.planned_at_ms),
             ledger: record.ledger,
             inits: record.tracks.iter().map(|track| (track.track, track.init_hash)).collect(),
-            plan: record.plan,
+            plan: Arc::new(record.plan),
         });
         self.plans.insert((id, generation), Arc::clone(&planned)).await;
         Ok(planned)
@@ -224,6 +230,36 @@ impl Library for Shelf {
             return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
         }
         Ok(bytes)
+    }
+
+    async fn download(&self, title: TitleId, generation: Generation, file: Download) -> Result<Ingredients, Miss> {
+        let planned = self.planned(title, generation).await?;
+        let tracks = file.tracks(&planned.plan).filter(|_| planned.ledger == generation).ok_or(Miss::Unknown)?;
+        let count = planned.plan.timeline.segment_count();
+        let mut ingredients = Vec::with_capacity(tracks.len());
+        for track in tracks {
+            let rows = self.catalogue.ledger_from(title, generation, track, SegmentNumber(0), count).await.map_err(missing_row)?;
+            if rows.len() != count as usize {
+                return Err(Miss::Unknown);
+            }
+            let part = |row: &SegmentRecord| SegmentPart { hash: row.hash, size_bytes: row.bytes, key_frame: row.key_frame };
+            ingredients.push((track, rows.iter().map(part).collect()));
+        }
+        Ok(Ingredients { plan: Arc::clone(&planned.plan), tracks: ingredients, changed_at_ms: planned.planned_at_ms })
+    }
+
+    async fn read_parts(&self, title: TitleId, hash: ContentHash, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, Miss> {
+        let parts = self.store.get_ranges(Key::Object(title, hash), &ranges).await.map_err(missing_object)?;
+        if !parts.iter().map(|part| part.len() as u64).eq(ranges.iter().map(|range| range.end - range.start)) {
+            tracing::error!(%title, %hash, ?ranges, "a stored object is shorter than it should be");
+            return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
+        }
+        Ok(parts)
+    }
+
+    async fn title_name(&self, title: TitleId) -> Option<Arc<str>> {
+        let read = async { self.catalogue.title(title).await.map(|record| Arc::from(record.name)) };
+        self.names.try_get_with(title, read).await.inspect_err(|error| tracing::error!(%error, "a title's name cannot be read")).ok()
     }
 }
 

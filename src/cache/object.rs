@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::HeaderValue;
 
+use crate::cmaf::Progressive;
 use crate::title::ContentHash;
 
 /// Hexadecimal digits of the content hash that make an entity tag: 128 bits.
@@ -28,6 +29,7 @@ pub struct Object {
     pub gzip: Option<Box<Self>>,
     /// Whether this is the gzip-coded one of two.
     pub is_gzip: bool,
+    file: Option<Box<Progressive>>,
     etag: HeaderValue,
     last_modified: HeaderValue,
     last_modified_s: u64,
@@ -58,6 +60,7 @@ impl Object {
             immutable,
             gzip: None,
             is_gzip: false,
+            file: None,
             etag: field(&etag),
             last_modified: field(&date),
             last_modified_s,
@@ -82,6 +85,17 @@ impl Object {
         self
     }
 
+    /// Makes it the object of a progressive file, whose body is not in memory: what is kept is where it lies.
+    #[must_use]
+    pub fn with_file(self, file: Progressive) -> Self {
+        Self { file: Some(Box::new(file)), ..self }
+    }
+
+    /// The progressive file that it stands for.
+    pub fn file(&self) -> Option<&Progressive> {
+        self.file.as_deref()
+    }
+
     /// The representation for a client that prefers gzip, or not.
     pub fn representation(&self, prefers_gzip: bool) -> &Self {
         self.gzip.as_deref().filter(|_| prefers_gzip).unwrap_or(self)
@@ -92,9 +106,10 @@ impl Object {
         self.is_gzip || self.gzip.is_some()
     }
 
-    /// Bytes of all its bodies.
+    /// Bytes that it keeps in memory: all its bodies, and where those lie that it does not keep.
     pub fn body_bytes(&self) -> u64 {
-        self.bytes.len() as u64 + self.gzip.as_ref().map_or(0, |gzip| gzip.bytes.len() as u64)
+        let file_bytes = self.file.as_ref().map_or(0, |file| file.memory_bytes());
+        self.bytes.len() as u64 + self.gzip.as_ref().map_or(0, |gzip| gzip.bytes.len() as u64) + file_bytes
     }
 
     /// `ETag`: strong, quotes included.

@@ -7,20 +7,20 @@ use http::HeaderValue;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::response::{Failure, RETRY_AFTER};
-use super::{Class, Library, Miss, SegmentAddress, Shared};
+use super::{Class, Library, Miss, SegmentAddress, Shared, download};
 use crate::cache::{CacheOutcome, FillError, FillRoom, Object};
 use crate::semantics::{Freshness, Route};
 use crate::title::{ContentHash, Still, TrackId, TrackKind};
 
 /// Longest time to read what is made, the wait for room included.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A library that has waited until the deadline has so long to say what came of it.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
-const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
-const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
+pub(super) const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
+pub(super) const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
 const TEXT: HeaderValue = HeaderValue::from_static("text/vtt");
 const JPEG: HeaderValue = HeaderValue::from_static("image/jpeg");
 
@@ -84,10 +84,15 @@ async fn load<L: Library>(
             let segment = SegmentAddress { title, generation, track, number };
             return load_segment(library, segment, deadline, room).await;
         }
+        Route::Download { title, generation, file } => {
+            return download::load(library, download::Address { title, generation, file }, room).await;
+        }
     };
     let (content_type, cache_control, immutable) = match route {
         Route::Multivariant { .. } => (PLAYLIST, multivariant_cache_control, false),
         Route::MediaPlaylist { .. } | Route::IFramePlaylist { .. } => (PLAYLIST, immutable(), true),
+        // No download comes here.
+        Route::Download { .. } => (VIDEO, immutable(), true),
         Route::Still { still, .. } => (still_type(still), immutable(), true),
         Route::Init { track, .. } | Route::Segment { track, .. } => (media_type(track), immutable(), true),
     };
@@ -100,7 +105,7 @@ async fn load<L: Library>(
         // Segments that come here are of text.
         | Route::Segment { .. }
         | Route::Still { still: Still::Storyboard, .. } => object.with_gzip(),
-        Route::Init { .. } | Route::Still { .. } => object,
+        Route::Init { .. } | Route::Still { .. } | Route::Download { .. } => object,
     })
 }
 
@@ -121,7 +126,7 @@ async fn load_segment<L: Library>(library: &L, segment: SegmentAddress, deadline
     Ok(Object::new(bytes, facts.hash, facts.finished_at_ms, media_type(segment.track), immutable(), true))
 }
 
-fn immutable() -> HeaderValue {
+pub(super) fn immutable() -> HeaderValue {
     HeaderValue::from_static(Freshness::Immutable.cache_control())
 }
 

@@ -1,12 +1,14 @@
 //! What delivery needs of the rest: titles' documents and segments, found, made or refused.
 
 use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::title::{ContentHash, Generation, SegmentNumber, Still, TitleId, TrackId};
+use crate::title::{ContentHash, Download, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TrackId};
 
 /// A playlist, an init segment, a segment of text or a still: small, and read or made whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,28 @@ pub struct SegmentFacts {
     pub size_bytes: u64,
     /// When it was finished, in Unix milliseconds, never in the future.
     pub finished_at_ms: u64,
+}
+
+/// What a progressive file is made of.
+#[derive(Clone, Debug)]
+pub struct Ingredients {
+    /// The plan that its tracks are of.
+    pub plan: Arc<Plan>,
+    /// Its tracks, pictures first, each with all its segments in order.
+    pub tracks: Vec<(TrackId, Vec<SegmentPart>)>,
+    /// When it got this content, in Unix milliseconds, never in the future.
+    pub changed_at_ms: u64,
+}
+
+/// What the ledger says of a segment that a progressive file takes bytes of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentPart {
+    /// The hash of its bytes.
+    pub hash: ContentHash,
+    /// How many those are.
+    pub size_bytes: u64,
+    /// Where its key frame lies; absent for sound.
+    pub key_frame: Option<KeyFrameSpan>,
 }
 
 /// Why there is no object.
@@ -113,4 +137,19 @@ pub trait Library: Send + Sync + 'static {
 
     /// The bytes of a segment that was found: exactly those with the hash of `facts`.
     fn read_segment(&self, segment: SegmentAddress, facts: &SegmentFacts) -> impl Future<Output = Result<Bytes, Miss>> + Send;
+
+    /// What a progressive file is made of. It is unknown until all its segments are made, and nothing is made for it; nothing
+    /// names it before.
+    fn download(&self, title: TitleId, generation: Generation, file: Download) -> impl Future<Output = Result<Ingredients, Miss>> + Send;
+
+    /// Parts of an object of the ledger, each exactly as long as its range.
+    fn read_parts(
+        &self,
+        title: TitleId,
+        hash: ContentHash,
+        ranges: Vec<Range<u64>>,
+    ) -> impl Future<Output = Result<Vec<Bytes>, Miss>> + Send;
+
+    /// What people call a title, as of some seconds ago.
+    fn title_name(&self, title: TitleId) -> impl Future<Output = Option<Arc<str>>> + Send;
 }

@@ -25,13 +25,16 @@ pub enum Class {
     Segment,
     /// A poster, or a part of a storyboard.
     Still,
+    /// A progressive file.
+    Download,
     /// A path that names nothing.
     Other,
 }
 
 impl Class {
     /// Every class, in the order of the declaration.
-    pub const ALL: [Self; 6] = [Self::Multivariant, Self::MediaPlaylist, Self::Init, Self::Segment, Self::Still, Self::Other];
+    pub const ALL: [Self; 7] =
+        [Self::Multivariant, Self::MediaPlaylist, Self::Init, Self::Segment, Self::Still, Self::Download, Self::Other];
 
     /// The class of a route.
     pub fn of(route: &Route) -> Self {
@@ -41,6 +44,7 @@ impl Class {
             Route::Init { .. } => Self::Init,
             Route::Segment { .. } => Self::Segment,
             Route::Still { .. } => Self::Still,
+            Route::Download { .. } => Self::Download,
         }
     }
 
@@ -52,6 +56,7 @@ impl Class {
             Self::Init => "init",
             Self::Segment => "segment",
             Self::Still => "still",
+            Self::Download => "download",
             Self::Other => "other",
         }
     }

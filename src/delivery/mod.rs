@@ -4,6 +4,7 @@
 //! root implements; waits for it are bounded in time and number.
 
 mod body;
+mod download;
 mod fetch;
 mod library;
 mod metrics;
@@ -23,7 +24,7 @@ use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multi
 use crate::title::TitleId;
 
 pub use body::{Body, BodyError, Pieces};
-pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
+pub use library::{Document, Ingredients, Library, Miss, SegmentAddress, SegmentFacts, SegmentPart};
 pub use metrics::{Class, Metrics, Outcome};
 use response::Failure;
 
@@ -139,6 +140,9 @@ impl<L: Library> Delivery<L> {
                 Err(failure) => return response::failure(&failure, head),
             },
         };
+        if let Route::Download { title, generation, file } = route {
+            return self.shared.answer_download(download::Address { title, generation, file }, object, head, headers).await;
+        }
         let object = object.representation(prefers_gzip(headers));
         let representation = Representation {
             etag: object.etag().to_str().unwrap_or_default(),

@@ -219,7 +219,7 @@ fn start(status: StatusCode) -> Response<Body> {
 }
 
 /// For digits and words, which are always a value.
-fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: String) {
+pub(super) fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: String) {
     if let Ok(value) = HeaderValue::try_from(text) {
         fields.insert(name, value);
     }

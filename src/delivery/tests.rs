@@ -1,6 +1,7 @@
 //! Delivery over real sockets, in front of a library that does as the test says.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,7 +18,10 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::cache;
-use crate::title::{ContentHash, Generation, SegmentNumber, Still, TrackId};
+use crate::title::{ContentHash, Download, Generation, SegmentNumber, Still, TrackId};
+
+mod download;
+use download::Film;
 
 const CHANGED_AT_MS: u64 = 784_111_777_000;
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -30,6 +34,7 @@ struct Fake {
     made: watch::Sender<bool>,
     asked: AtomicUsize,
     read: AtomicUsize,
+    film: Film,
 }
 
 const LATE: SegmentNumber = SegmentNumber(2);
@@ -69,7 +74,10 @@ impl Library for Fake {
         }
     }
 
-    async fn init(&self, _: TitleId, generation: Generation, _: TrackId, _: Instant) -> Result<Document, Miss> {
+    async fn init(&self, _: TitleId, generation: Generation, track: TrackId, _: Instant) -> Result<Document, Miss> {
+        if generation == Film::GENERATION {
+            return Ok(Document { bytes: self.film.init(track), changed_at_ms: CHANGED_AT_MS });
+        }
         if generation == HANGS {
             std::future::pending::<()>().await;
         }
@@ -86,6 +94,9 @@ impl Library for Fake {
 
     async fn find_segment(&self, segment: SegmentAddress, deadline: Instant) -> Result<SegmentFacts, Miss> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        if segment.generation == Film::GENERATION {
+            return self.film.facts(segment);
+        }
         if segment.number > LOST {
             return Err(Miss::Unknown);
         }
@@ -99,9 +110,25 @@ impl Library for Fake {
         Ok(SegmentFacts { hash: ContentHash::of(&self.segment), size_bytes, finished_at_ms: CHANGED_AT_MS })
     }
 
-    async fn read_segment(&self, segment: SegmentAddress, _: &SegmentFacts) -> Result<Bytes, Miss> {
+    async fn read_segment(&self, segment: SegmentAddress, facts: &SegmentFacts) -> Result<Bytes, Miss> {
         self.read.fetch_add(1, Ordering::SeqCst);
+        if segment.generation == Film::GENERATION {
+            return self.film.object(facts.hash);
+        }
         Ok(if segment.number == LOST { self.segment.slice(1..) } else { self.segment.clone() })
+    }
+
+    async fn download(&self, _: TitleId, generation: Generation, file: Download) -> Result<Ingredients, Miss> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if generation == Film::GENERATION { self.film.ingredients(file) } else { Err(Miss::Unknown) }
+    }
+
+    async fn read_parts(&self, _: TitleId, hash: ContentHash, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, Miss> {
+        self.film.parts(hash, ranges)
+    }
+
+    async fn title_name(&self, _: TitleId) -> Option<Arc<str>> {
+        Some(self.film.name())
     }
 }
 
@@ -134,6 +161,7 @@ async fn origin(segment_wait: Duration, waiters_max: usize) -> Origin {
         made: watch::Sender::new(false),
         asked: AtomicUsize::new(0),
         read: AtomicUsize::new(0),
+        film: Film::default(),
     });
     let limits = cache::Config { bytes: 64 << 20, fill_bytes_max: 16 << 20, fills_max: 64 };
     let config = Config { segment_wait, waiters_max, multivariant_max_age: Duration::from_secs(5) };

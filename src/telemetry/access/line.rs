@@ -150,7 +150,7 @@ fn named(route: Route) -> Named {
     let title = Some(route.title());
     match route {
         Route::Multivariant { .. } => (title, None, None, None),
-        Route::Still { generation, .. } => (title, Some(generation), None, None),
+        Route::Still { generation, .. } | Route::Download { generation, .. } => (title, Some(generation), None, None),
         Route::MediaPlaylist { generation, track, .. }
         | Route::IFramePlaylist { generation, track, .. }
         | Route::Init { generation, track, .. } => (title, Some(generation), Some(track), None),

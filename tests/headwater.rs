@@ -32,4 +32,5 @@ mod sound;
 mod stills;
 mod subtitles;
 mod survey;
+mod tls;
 mod together;

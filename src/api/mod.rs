@@ -57,8 +57,10 @@ const PLAN_READS_MAX: usize = 4;
 pub struct Settings {
     /// Base of playback URLs without a slash at its end; absent: made from the `Host` asked.
     pub public_url: Option<String>,
-    /// Bound address of the public listener.
+    /// Bound address of the public listener that players are sent to.
     pub public: SocketAddr,
+    /// What is spoken there: `http` or `https`.
+    pub public_scheme: &'static str,
     /// Bound address of the admin listener.
     pub admin: SocketAddr,
     /// Names that a loopback admin listener goes by besides `localhost` and the loopback addresses.
@@ -78,7 +80,12 @@ pub fn router(settings: Settings, catalogue: Catalogue, backend: Arc<dyn Backend
     let (routes, document) = openapi::routes().split_for_parts();
     let api = Api(Arc::new(Inner {
         guard: Guard { loopback: settings.admin.ip().is_loopback(), host_names: settings.host_names, token: settings.token },
-        addresses: Addresses { public_url: settings.public_url, public: settings.public, admin: settings.admin },
+        addresses: Addresses {
+            public_url: settings.public_url,
+            public: settings.public,
+            public_scheme: settings.public_scheme,
+            admin: settings.admin,
+        },
         planned: Cache::new(PLANNED_MAX),
         subtitle_bodies: Semaphore::new(subtitles::BODIES_MAX),
         subtitles_bytes_max: settings.subtitles_bytes_max,

@@ -65,8 +65,12 @@ impl DataDir {
 pub struct RunFile {
     /// Process number.
     pub pid: u32,
-    /// Address of the public listener.
-    pub listen: String,
+    /// Address of the public listener without TLS; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Address of the public listener with TLS; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// Address of the admin listener.
     pub admin: String,
 }

@@ -4,6 +4,7 @@ mod backend;
 mod data;
 mod follow;
 mod library;
+mod listeners;
 mod serve;
 mod transcode;
 

@@ -4,15 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use futures_util::future::OptionFuture;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Flows;
-use super::data::{DataDir, RunFile};
+use super::data::DataDir;
 use super::follow::Follower;
 use super::library::Shelf;
+use super::listeners::Listeners;
 use super::{clock, schedule_settings};
 use crate::api;
 use crate::cache::Cache;
@@ -21,7 +22,7 @@ use crate::delivery::Delivery;
 use crate::ingest::Ingest;
 use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::schedule::Scheduler;
-use crate::server::Listener;
+use crate::server::{Drained, Tls};
 use crate::telemetry::{Health, Metrics, Phase};
 
 /// How often caches are tended.
@@ -35,6 +36,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     raise_open_files();
     let (metrics, health, clock) = (Arc::new(Metrics::default()), Arc::new(Health::default()), clock());
     let data = DataDir::open(&config.data.dir)?;
+    let tls = config.tls.as_ref().map(|settings| Tls::new(settings.tls.clone(), metrics.server.clone())).transpose()?;
     let (catalogue, store) = (data.catalogue().await?, data.store().await?);
     let limits = ReceiveLimits {
         upload_bytes_max: config.upload.bytes_max,
@@ -58,19 +60,18 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
-    let public = Listener::bind("public", config.public.listen, config.public.server.threads);
-    let public = public.with_context(|| format!("cannot listen on server.listen, {}", config.public.listen))?;
-    let admin = Listener::bind("admin", config.admin.listen, config.admin.server.threads);
-    let admin = admin.with_context(|| format!("cannot listen on admin.listen, {}", config.admin.listen))?;
+    let listeners = Listeners::open(&config, tls.as_ref())?;
     ingest.recover().await?;
     let mut follower = Follower::new(catalogue.clone(), Arc::clone(&shelf), delivery.clone());
     follower.catch_up().await?;
 
     let stop = CancellationToken::new();
+    let (public_scheme, public) = listeners.for_players();
     let api = api::Settings {
         public_url: config.public.public_url.clone(),
-        public: public.address(),
-        admin: admin.address(),
+        public,
+        public_scheme,
+        admin: listeners.admin.address(),
         host_names: Vec::new(),
         token: config.admin.token.as_ref().map(|token| api::Token::new(token.expose())),
         subtitles_bytes_max: config.subtitles.bytes_max,
@@ -89,8 +90,9 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     };
     let router = api::router(api, catalogue.clone(), Arc::new(flows));
 
-    data.announce(&RunFile { pid: std::process::id(), listen: public.address().to_string(), admin: admin.address().to_string() })?;
-    tracing::info!(listen = %public.address(), admin = %admin.address(), data = %config.data.dir.display(), "serving");
+    let running = listeners.run_file();
+    data.announce(&running)?;
+    tracing::info!(listen = running.listen, tls = running.tls, admin = running.admin, data = %config.data.dir.display(), "serving");
 
     let making = tokio::spawn({
         let scheduler = scheduler.clone();
@@ -98,13 +100,18 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     });
     let following = tokio::spawn(follower.run(stop.clone()));
     let tending = tokio::spawn(tend(cache.clone(), stop.clone()));
+    let watching = tls.map(|tls| tokio::spawn(tls.watch(stop.clone())));
     let serving = tokio::spawn({
         let (metrics, stop, arena) = (metrics.server.clone(), stop.clone(), cache.arena());
         let (public_config, admin_config) = (config.public.server, config.admin.server);
         async move {
-            let public = public.serve(delivery, public_config, arena, &metrics, stop.clone());
+            let Listeners { public, tls, admin } = listeners;
+            let public = public.map(|listener| listener.serve(delivery.clone(), public_config, arena, &metrics, stop.clone()));
+            let tls = tls.map(|listener| listener.serve(delivery, public_config, None, &metrics, stop.clone()));
             let admin = admin.serve(TowerToHyperService::new(router), admin_config, None, &metrics, stop.clone());
-            tokio::try_join!(public, admin)
+            let (public, tls) = (OptionFuture::from(public), OptionFuture::from(tls));
+            let (public, tls, admin) = tokio::join!(public, tls, admin);
+            [public.transpose()?, tls.transpose()?, Some(admin?)].into_iter().flatten().map(Ok).sum::<std::io::Result<Drained>>()
         }
     });
     health.enter(Phase::Serving);
@@ -114,13 +121,16 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     health.enter(Phase::Draining);
     scheduler.stop();
     stop.cancel();
-    let (public, admin) = serving.await??;
+    let drained = serving.await??;
     making.await?;
     following.await?;
     tending.await?;
+    if let Some(watching) = watching {
+        watching.await?;
+    }
     catalogue.close().await;
     data.withdraw();
-    tracing::info!(cut = public.cut + admin.cut, "stopped");
+    tracing::info!(cut = drained.cut, "stopped");
     Ok(())
 }
 

@@ -30,6 +30,8 @@ const DEFAULT_LADDER: &str = include_str!("../../config/ladders/default.toml");
 pub struct Config {
     /// The public listener.
     pub public: PublicSettings,
+    /// The public listener with TLS; absent where there is no certificate.
+    pub tls: Option<TlsSettings>,
     /// The admin listener.
     pub admin: AdminSettings,
     /// Where durable state lives.
@@ -53,12 +55,21 @@ pub struct Config {
 /// The public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicSettings {
-    /// Address to bind.
-    pub listen: SocketAddr,
+    /// Address to bind; absent: none.
+    pub listen: Option<SocketAddr>,
     /// Base of absolute URLs without a slash at its end; absent: made from the `Host` asked.
     pub public_url: Option<String>,
     /// Limits of the listener.
     pub server: server::Config,
+}
+
+/// The public listener with TLS. It has the limits of the one without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Address to bind; absent: none, so that one can only be handed over.
+    pub listen: Option<SocketAddr>,
+    /// Its certificates. The files are not looked at here: only a server may be allowed to read the keys.
+    pub tls: server::TlsConfig,
 }
 
 /// The admin listener.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, HeaderMap, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Empty};
@@ -18,11 +18,13 @@ use super::pace::Pace;
 pub(super) struct Gate<S> {
     service: S,
     pace: Arc<Pace>,
+    /// Sent with every answer.
+    strict_transport_security: Option<HeaderValue>,
 }
 
 impl<S> Gate<S> {
-    pub(super) fn new(service: S, pace: Arc<Pace>) -> Self {
-        Self { service, pace }
+    pub(super) fn new(service: S, pace: Arc<Pace>, strict_transport_security: Option<HeaderValue>) -> Self {
+        Self { service, pace, strict_transport_security }
     }
 }
 
@@ -41,10 +43,19 @@ where
         if !host_is_right(request.version(), request.headers()) || !coding_is_right(request.headers()) {
             return Box::pin(async { Ok(bad_request()) });
         }
+        let (version, pace, strict_transport_security) =
+            (request.version(), Arc::clone(&self.pace), self.strict_transport_security.clone());
         let answer = self.service.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
             drop(handling);
+            if let Some(value) = strict_transport_security {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+            }
+            // Whoever reads this sends no further request into a connection that is about to be closed.
+            if version <= Version::HTTP_11 && pace.is_ending() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response.map(Either::Left))
         })
     }

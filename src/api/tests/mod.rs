@@ -143,6 +143,7 @@ impl Control {
         let settings = Settings {
             public_url: public_url.map(str::to_owned),
             public: "0.0.0.0:8080".parse().expect("an address"),
+            public_scheme: "http",
             admin: "127.0.0.1:8081".parse().expect("an address"),
             host_names: vec![],
             token: token.map(Token::new),

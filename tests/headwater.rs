@@ -32,5 +32,6 @@ mod sound;
 mod stills;
 mod subtitles;
 mod survey;
+mod takeover;
 mod tls;
 mod together;

@@ -122,9 +122,14 @@ impl Server {
 
     /// Starts a server and waits for nothing.
     pub fn launch(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::launch_by(headwater(&["serve"]), data, variables)
+    }
+
+    /// Starts a server by a command that begins with `headwater serve`, and waits for nothing.
+    pub fn launch_by(mut command: Command, data: &Path, variables: &[(&str, &str)]) -> Self {
         let log = data.with_extension("log");
         let lines = File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command = headwater(&["serve", "--data", data.to_str().expect("UTF-8")]);
+        command.arg("--data").arg(data);
         command.env("HEADWATER_SERVER__LISTEN", "127.0.0.1:0").env("HEADWATER_ADMIN__LISTEN", "127.0.0.1:0");
         command.env("HEADWATER_VIDEO__PRESET", "ultrafast").env("HEADWATER_SERVER__DRAIN", "20s").envs(variables.iter().copied());
         let child = command.stdout(lines.try_clone().expect("a log")).stderr(lines).spawn().expect("the server starts");

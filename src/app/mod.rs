@@ -5,6 +5,7 @@ mod data;
 mod follow;
 mod library;
 mod listeners;
+mod manager;
 mod serve;
 mod transcode;
 
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use manager::Sockets;
 
 use crate::cli::{Engine, TranscodeProgress, Transcoded};
 use crate::config::{Config, Loaded};
@@ -24,10 +27,11 @@ pub struct App;
 
 impl Engine for App {
     fn serve(&self, loaded: Loaded) -> anyhow::Result<()> {
+        let sockets = Sockets::take()?;
         telemetry::start_log(&loaded.config.log)?;
         block_on(async {
             let asked_to_stop = stop_signal()?;
-            serve::serve(loaded.config, asked_to_stop).await
+            serve::serve(loaded.config, sockets, asked_to_stop).await
         })
     }
 

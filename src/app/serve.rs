@@ -1,6 +1,8 @@
 //! `headwater serve`: recover, listen, serve, drain.
 
 use std::future::Future;
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use super::data::DataDir;
 use super::follow::Follower;
 use super::library::Shelf;
 use super::listeners::Listeners;
+use super::manager::{Manager, Sockets};
 use super::{clock, schedule_settings};
 use crate::api;
 use crate::cache::Cache;
@@ -25,18 +28,27 @@ use crate::schedule::Scheduler;
 use crate::server::{Drained, Tls};
 use crate::telemetry::{Health, Metrics, Phase};
 
+/// How much longer than requests may take to end a process that takes sockets over waits for the data directory.
+const LEAVING: Duration = Duration::from_secs(5);
 /// How often caches are tended.
 const TENDING: Duration = Duration::from_secs(1);
 
-/// Serves until `shutdown` ends, then drains.
+/// Serves until `shutdown` ends, then drains. With sockets that were handed over it takes the place of a process that is about
+/// to end: what comes in until that has left the data directory waits in the queues of the sockets.
 ///
 /// # Errors
 /// When the data directory, an address or the worker program cannot be used.
-pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub async fn serve(config: Config, sockets: Sockets, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let mut shutdown = pin!(shutdown);
+    let manager = Manager::of_environment();
     raise_open_files();
     let (metrics, health, clock) = (Arc::new(Metrics::default()), Arc::new(Health::default()), clock());
-    let data = DataDir::open(&config.data.dir)?;
     let tls = config.tls.as_ref().map(|settings| Tls::new(settings.tls.clone(), metrics.server.clone())).transpose()?;
+    let patience = if sockets.any() { config.public.server.drain + LEAVING } else { Duration::ZERO };
+    let data = tokio::select! {
+        data = DataDir::open(&config.data.dir, patience) => data?,
+        () = &mut shutdown => return Ok(()),
+    };
     let (catalogue, store) = (data.catalogue().await?, data.store().await?);
     let limits = ReceiveLimits {
         upload_bytes_max: config.upload.bytes_max,
@@ -60,7 +72,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
-    let listeners = Listeners::open(&config, tls.as_ref())?;
+    let listeners = Listeners::open(&config, sockets, tls.as_ref())?;
     ingest.recover().await?;
     let mut follower = Follower::new(catalogue.clone(), Arc::clone(&shelf), delivery.clone());
     follower.catch_up().await?;
@@ -101,36 +113,42 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> anyhow
     let following = tokio::spawn(follower.run(stop.clone()));
     let tending = tokio::spawn(tend(cache.clone(), stop.clone()));
     let watching = tls.map(|tls| tokio::spawn(tls.watch(stop.clone())));
+    let Listeners { public, tls, admin } = listeners;
+    let administering = tokio::spawn({
+        let (metrics, stop) = (metrics.server.clone(), stop.clone());
+        async move { admin.serve(TowerToHyperService::new(router), config.admin.server, None, &metrics, stop).await }
+    });
     let serving = tokio::spawn({
-        let (metrics, stop, arena) = (metrics.server.clone(), stop.clone(), cache.arena());
-        let (public_config, admin_config) = (config.public.server, config.admin.server);
+        let (metrics, stop, arena, public_config) = (metrics.server.clone(), stop.clone(), cache.arena(), config.public.server);
         async move {
-            let Listeners { public, tls, admin } = listeners;
             let public = public.map(|listener| listener.serve(delivery.clone(), public_config, arena, &metrics, stop.clone()));
             let tls = tls.map(|listener| listener.serve(delivery, public_config, None, &metrics, stop.clone()));
-            let admin = admin.serve(TowerToHyperService::new(router), admin_config, None, &metrics, stop.clone());
             let (public, tls) = (OptionFuture::from(public), OptionFuture::from(tls));
-            let (public, tls, admin) = tokio::join!(public, tls, admin);
-            [public.transpose()?, tls.transpose()?, Some(admin?)].into_iter().flatten().map(Ok).sum::<std::io::Result<Drained>>()
+            let (public, tls) = tokio::join!(public, tls);
+            Ok::<Drained, io::Error>([public.transpose()?, tls.transpose()?].into_iter().flatten().sum())
         }
     });
     health.enter(Phase::Serving);
+    manager.ready();
 
     shutdown.await;
+    manager.stopping();
     tracing::info!("stopping: no new connections; what is under way may finish");
     health.enter(Phase::Draining);
     scheduler.stop();
     stop.cancel();
-    let drained = serving.await??;
+    // All that writes ends first. Then another process may have the directory, while viewers of this one still read.
+    let administered = administering.await??;
     making.await?;
     following.await?;
     tending.await?;
     if let Some(watching) = watching {
         watching.await?;
     }
+    data.leave();
+    let served = serving.await??;
     catalogue.close().await;
-    data.withdraw();
-    tracing::info!(cut = drained.cut, "stopped");
+    tracing::info!(cut = administered.cut + served.cut, "stopped");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The configuration: layers, provenance, and every fault at once.
 //!
 //! The lowest layer is `config/headwater.toml`, built in: no default stands anywhere else. Above it come a file, variables
-//! `HEADWATER_SECTION__KEY` and flags. Only this module reads the environment. The parts do not know it: each declares what
+//! `HEADWATER_SECTION__KEY` and flags. Only this module reads the environment for it. The parts do not know it: each declares what
 //! it needs, and what several parts need, or a part that is wired elsewhere, stands here as plain data.
 
 mod layers;

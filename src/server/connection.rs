@@ -30,10 +30,6 @@ const H2_STREAMS_MAX: u32 = 128;
 /// After the signal to stop, how long a new connection may take to send something.
 const FIRST_BYTE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where others take the new connections after the signal to stop: how long one may be silent before it is closed. A client
-/// that asks again and again is told with its next answer that this was the last one, so that no request is lost.
-const LAST_WORD_PATIENCE: Duration = Duration::from_secs(1);
-
 /// What all connections of a listener share.
 pub(super) struct Driver {
     pub protocols: Protocols,
@@ -42,6 +38,8 @@ pub(super) struct Driver {
     pub tls: Option<Tls>,
     /// Whether others take connections from the same socket.
     pub shared: bool,
+    /// How long a connection may be silent after the signal to stop.
+    pub last_word: Duration,
     pub metrics: ListenerMetrics,
     /// Told it, connections end with the requests they have.
     pub stop: CancellationToken,
@@ -112,12 +110,12 @@ impl Driver {
         let mut overdue = pin!(pace.overdue());
         let mut stop = pin!(async {
             self.stop.cancelled().await;
-            if self.shared {
-                pace.end();
-                pace.quiet(LAST_WORD_PATIENCE.min(self.config.get().drain / 2)).await;
-            } else {
+            if self.last_word.is_zero() {
                 // A connection that is told to end before it has begun ends at once, and a request on its way is lost.
                 pace.begun(FIRST_BYTE_PATIENCE).await;
+            } else {
+                pace.end();
+                pace.quiet(self.last_word.min(self.config.get().drain / 2)).await;
             }
         });
         let mut stopping = false;

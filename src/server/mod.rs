@@ -81,6 +81,7 @@ pub struct Listener {
     address: SocketAddr,
     /// Whether others may take connections from the same socket.
     shared: bool,
+    last_word: Duration,
     tls: Option<Tls>,
 }
 
@@ -104,20 +105,23 @@ impl Listener {
         let address = first.local_addr()?;
         let further = (1..count).map(|_| sockets::share(address));
         let sockets = std::iter::once(Ok(first)).chain(further).collect::<io::Result<_>>()?;
-        Ok(Self { name, sockets, address, shared: false, tls: None })
+        Ok(Self { name, sockets, address, shared: false, last_word: Duration::ZERO, tls: None })
     }
 
     /// Takes a socket that listens already, such as a service manager hands over, for as many threads. Others may have it too:
     /// when this listener stops, what waits in the queue of the socket is left to them.
     ///
+    /// With a `last_word`, connections on HTTP/1 that are silent when it stops are closed only after that time; a client that asks
+    /// meanwhile is answered, and told that this was the last answer there. So none finds its request lost.
+    ///
     /// # Errors
     /// When the socket does not listen, or cannot be used.
-    pub fn adopt(name: &'static str, socket: std::net::TcpListener, threads: Threads) -> io::Result<Self> {
+    pub fn adopt(name: &'static str, socket: std::net::TcpListener, threads: Threads, last_word: Duration) -> io::Result<Self> {
         sockets::check(&socket)?;
         let address = socket.local_addr()?;
         let further = (1..threads.sockets()).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
         let sockets = std::iter::once(socket).chain(further).collect();
-        Ok(Self { name, sockets, address, shared: true, tls: None })
+        Ok(Self { name, sockets, address, shared: true, last_word, tls: None })
     }
 
     /// Has it speak TLS.
@@ -157,7 +161,17 @@ impl Listener {
         let (config, metrics) = (config.into(), metrics.of(self.name));
         let threads = config.get().threads;
         let lender = arena.map(|arena| Lender { arena, lent_bytes: metrics.lent_bytes().clone() });
-        let driver = Driver { protocols: Protocols::default(), config, lender, tls: self.tls, shared: self.shared, metrics, stop, cut };
+        let driver = Driver {
+            protocols: Protocols::default(),
+            config,
+            lender,
+            tls: self.tls,
+            shared: self.shared,
+            last_word: self.last_word,
+            metrics,
+            stop,
+            cut,
+        };
         let acceptor = Arc::new(Acceptor { places: Places::default(), driver });
         let accept = |socket: std::net::TcpListener| {
             let (acceptor, service) = (Arc::clone(&acceptor), service.clone());

@@ -22,6 +22,7 @@ mod outcomes;
 mod player;
 mod readme;
 mod refusals;
+mod reload;
 mod rendition;
 mod sandbox;
 mod scan;

@@ -253,3 +253,24 @@ async fn sockets_that_do_not_fit_are_refused() {
         assert!(ended.status.code() == Some(1) && told.contains(part), "{name}: {told}");
     }
 }
+
+/// The units that are documented, as systemd reads them; the programs are those that were built.
+#[tokio::test]
+async fn the_unit_files_are_sound() {
+    if !Command::new("systemd-analyze").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        println!("skipped: systemd-analyze is not here");
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/systemd");
+    let mut command = Command::new("systemd-analyze");
+    command.arg("verify");
+    for name in ["headwater.socket", "headwater-tls.socket", "headwater.service"] {
+        let text = std::fs::read_to_string(folder.join(name)).expect("a unit");
+        std::fs::write(home.path().join(name), text.replace("/usr/local/bin/headwater", env!("CARGO_BIN_EXE_headwater"))).expect("written");
+        command.arg(home.path().join(name));
+    }
+    let verified = output(command).await;
+    let told = String::from_utf8_lossy(&verified.stderr).into_owned();
+    assert!(verified.status.success() && told.is_empty(), "{told}");
+}

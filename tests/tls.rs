@@ -112,6 +112,9 @@ async fn changed_certificates_are_taken_by_a_server_that_runs() {
 
     let good = fingerprint(&server).await;
     fs::write(home.path().join("key.pem"), "no key").expect("written");
+    let refused = server.ask(Method::POST, &server.api("/api/v1/config/reload"), &[]).await;
+    assert_eq!(refused.problem(), "invalid-configuration");
+    assert!(refused.json()["detail"].as_str().is_some_and(|detail| detail.contains("key.pem")), "{refused:?}");
     eventually("a refusal", async || server.logged().contains("the former ones stay").then_some(())).await;
     assert_eq!(fingerprint(&server).await, good);
     assert_eq!(server.ask(Method::GET, &format!("http://{}/", server.public), &[]).await.status, StatusCode::NOT_FOUND);

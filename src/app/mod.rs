@@ -6,6 +6,7 @@ mod follow;
 mod library;
 mod listeners;
 mod manager;
+mod reload;
 mod serve;
 mod transcode;
 
@@ -28,10 +29,10 @@ pub struct App;
 impl Engine for App {
     fn serve(&self, loaded: Loaded) -> anyhow::Result<()> {
         let sockets = Sockets::take()?;
-        telemetry::start_log(&loaded.config.log)?;
+        let log = telemetry::start_log(&loaded.config.log)?;
         block_on(async {
-            let asked_to_stop = stop_signal()?;
-            serve::serve(loaded.config, sockets, asked_to_stop).await
+            let signals = serve::Signals { stop: stop_signal()?, reload: signal(SignalKind::hangup())? };
+            serve::serve(loaded, log, sockets, signals).await
         })
     }
 

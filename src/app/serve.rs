@@ -9,6 +9,8 @@ use std::time::Duration;
 use futures_util::future::OptionFuture;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::Signal;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::Flows;
@@ -17,29 +19,38 @@ use super::follow::Follower;
 use super::library::Shelf;
 use super::listeners::Listeners;
 use super::manager::{Manager, Sockets};
+use super::reload::{Reload, tunable};
 use super::{clock, schedule_settings};
 use crate::api;
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::Loaded;
 use crate::delivery::Delivery;
 use crate::ingest::Ingest;
 use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::schedule::Scheduler;
-use crate::server::{Drained, Tls};
-use crate::telemetry::{Health, Metrics, Phase};
+use crate::server::{Drained, LiveConfig, Tls};
+use crate::telemetry::{Health, LogFilter, Metrics, Phase};
 
 /// How much longer than requests may take to end a process that takes sockets over waits for the data directory.
 const LEAVING: Duration = Duration::from_secs(5);
 /// How often caches are tended.
 const TENDING: Duration = Duration::from_secs(1);
 
-/// Serves until `shutdown` ends, then drains. With sockets that were handed over it takes the place of a process that is about
+/// What the process is told from outside.
+pub struct Signals<F> {
+    /// Ends when it shall stop.
+    pub stop: F,
+    /// Comes when the configuration shall be read again.
+    pub reload: Signal,
+}
+
+/// Serves until told to stop, then drains. With sockets that were handed over it takes the place of a process that is about
 /// to end: what comes in until that has left the data directory waits in the queues of the sockets.
 ///
 /// # Errors
 /// When the data directory, an address or the worker program cannot be used.
-pub async fn serve(config: Config, sockets: Sockets, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let mut shutdown = pin!(shutdown);
+pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Signals<impl Future<Output = ()>>) -> anyhow::Result<()> {
+    let (mut shutdown, mut reload_signal, config) = (pin!(signals.stop), signals.reload, loaded.config.clone());
     let manager = Manager::of_environment();
     raise_open_files();
     let (metrics, health, clock) = (Arc::new(Metrics::default()), Arc::new(Health::default()), clock());
@@ -79,17 +90,31 @@ pub async fn serve(config: Config, sockets: Sockets, shutdown: impl Future<Outpu
 
     let stop = CancellationToken::new();
     let (public_scheme, public) = listeners.for_players();
+    let live = api::Live::new(tunable(&config));
     let api = api::Settings {
-        public_url: config.public.public_url.clone(),
+        live: live.clone(),
         public,
         public_scheme,
         admin: listeners.admin.address(),
         host_names: Vec::new(),
-        token: config.admin.token.as_ref().map(|token| api::Token::new(token.expose())),
-        subtitles_bytes_max: config.subtitles.bytes_max,
         events: api::EventLimits::default(),
         stop: stop.clone(),
     };
+    let (public_limits, admin_limits) = (LiveConfig::from(config.public.server), LiveConfig::from(config.admin.server));
+    let reload = Arc::new(Reload {
+        running: Mutex::new(loaded),
+        log,
+        public: public_limits.clone(),
+        admin: admin_limits.clone(),
+        admin_is_loopback: listeners.admin.address().ip().is_loopback(),
+        api: live.clone(),
+        tls: tls.clone(),
+        delivery: delivery.clone(),
+        ingest: ingest.clone(),
+        scheduler: scheduler.clone(),
+        metrics: Arc::clone(&metrics),
+        manager,
+    });
     let flows = Flows {
         ingest,
         scheduler: scheduler.clone(),
@@ -98,7 +123,8 @@ pub async fn serve(config: Config, sockets: Sockets, shutdown: impl Future<Outpu
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         clock,
-        subtitles_bytes_max: config.subtitles.bytes_max,
+        live,
+        reload: Arc::clone(&reload),
     };
     let router = api::router(api, catalogue.clone(), Arc::new(flows));
 
@@ -116,23 +142,29 @@ pub async fn serve(config: Config, sockets: Sockets, shutdown: impl Future<Outpu
     let Listeners { public, tls, admin } = listeners;
     let administering = tokio::spawn({
         let (metrics, stop) = (metrics.server.clone(), stop.clone());
-        async move { admin.serve(TowerToHyperService::new(router), config.admin.server, None, &metrics, stop).await }
+        async move { admin.serve(TowerToHyperService::new(router), admin_limits, None, &metrics, stop).await }
     });
     let serving = tokio::spawn({
-        let (metrics, stop, arena, public_config) = (metrics.server.clone(), stop.clone(), cache.arena(), config.public.server);
+        let (metrics, stop, arena, limits) = (metrics.server.clone(), stop.clone(), cache.arena(), public_limits);
         async move {
-            let public = public.map(|listener| listener.serve(delivery.clone(), public_config, arena, &metrics, stop.clone()));
-            let tls = tls.map(|listener| listener.serve(delivery, public_config, None, &metrics, stop.clone()));
+            let public = public.map(|listener| listener.serve(delivery.clone(), limits.clone(), arena, &metrics, stop.clone()));
+            let tls = tls.map(|listener| listener.serve(delivery, limits, None, &metrics, stop.clone()));
             let (public, tls) = (OptionFuture::from(public), OptionFuture::from(tls));
             let (public, tls) = tokio::join!(public, tls);
             Ok::<Drained, io::Error>([public.transpose()?, tls.transpose()?].into_iter().flatten().sum())
         }
     });
     health.enter(Phase::Serving);
-    manager.ready();
+    reload.manager.ready();
 
-    shutdown.await;
-    manager.stopping();
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            // What comes of it is in the log.
+            Some(()) = reload_signal.recv() => drop(reload.reload().await),
+        }
+    }
+    reload.manager.stopping();
     tracing::info!("stopping: no new connections; what is under way may finish");
     health.enter(Phase::Draining);
     scheduler.stop();

@@ -7,6 +7,7 @@
 mod layers;
 mod print;
 mod reader;
+mod reload;
 mod sections;
 mod values;
 
@@ -21,6 +22,7 @@ use crate::{cache, delivery, server, telemetry};
 use layers::Layers;
 pub use layers::{Environment, Flag, ProcessEnvironment, Source};
 use reader::Reader;
+pub use reload::Changes;
 
 const DEFAULTS: &str = include_str!("../../config/headwater.toml");
 const DEFAULT_LADDER: &str = include_str!("../../config/ladders/default.toml");
@@ -199,6 +201,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every key, in the order of `config/headwater.toml`.
     pub settings: Vec<Setting>,
+    file: Option<PathBuf>,
+    flags: Vec<Flag>,
 }
 
 impl Loaded {
@@ -226,7 +230,7 @@ pub fn load(file: Option<&Path>, environment: &dyn Environment, flags: &[Flag]) 
     let config = sections::read(&mut reader);
     let (settings, faults) = reader.finish();
     match config {
-        Some(config) if faults.is_empty() => Ok(Loaded { config, settings }),
+        Some(config) if faults.is_empty() => Ok(Loaded { config, settings, file: file.map(Path::to_owned), flags: flags.to_vec() }),
         _ => Err(Faults(faults)),
     }
 }

@@ -7,5 +7,5 @@ mod log;
 mod metrics;
 
 pub use health::{Condition, Health, HealthReport, Phase};
-pub use log::{Config, LogError, LogFormat, check_filter, start as start_log};
+pub use log::{Config, LogError, LogFilter, LogFormat, check_filter, start as start_log};
 pub use metrics::{METRICS_CONTENT_TYPE, Metrics};

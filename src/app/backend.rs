@@ -7,7 +7,10 @@ use futures_util::future::BoxFuture;
 
 use super::fresh_id;
 use super::library::Shelf;
-use crate::api::{Backend, DeleteError, NotReady, Progress, ReceiveError, SubtitleError, SubtitleFile, UploadBody};
+use super::reload::Reload;
+use crate::api::{
+    self, Backend, DeleteError, NotReady, Progress, ReceiveError, ReloadError, Reloaded, SubtitleError, SubtitleFile, UploadBody,
+};
 use crate::catalogue::{self, TitleRecord};
 use crate::delivery::Delivery;
 use crate::ingest::receive::Refused;
@@ -33,8 +36,10 @@ pub struct Flows {
     pub health: Arc<Health>,
     /// Tells the time.
     pub clock: Clock,
-    /// Largest file of subtitles that is taken.
-    pub subtitles_bytes_max: u64,
+    /// Settings that can change.
+    pub live: api::Live,
+    /// Reads the configuration again.
+    pub reload: Arc<Reload>,
 }
 
 impl Backend for Flows {
@@ -67,7 +72,7 @@ impl Backend for Flows {
         async move {
             let SubtitleFile { language, kind, name, default, bytes } = file;
             let file = subtitles::SubtitleFile { language, kind, name, default, bytes };
-            let changed = self.ingest.put_subtitles(id, file, self.subtitles_bytes_max).await;
+            let changed = self.ingest.put_subtitles(id, file, self.live.get().subtitles_bytes_max).await;
             let (title, replaced) = changed.map_err(|error| subtitle_refusal(id, error))?;
             // Whoever asks once the change is answered gets the new playlist.
             self.delivery.invalidate(id).await;
@@ -116,6 +121,10 @@ impl Backend for Flows {
         let (_, _, missing) = self.scheduler.load();
         self.metrics.schedule.segments_waiting.set(i64::try_from(missing).unwrap_or(i64::MAX));
         self.metrics.render()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        self.reload.reload().boxed()
     }
 }
 

@@ -4,6 +4,9 @@ mod backend;
 mod data;
 mod follow;
 mod library;
+mod listeners;
+mod manager;
+mod reload;
 mod serve;
 mod transcode;
 
@@ -12,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use manager::Sockets;
 
 use crate::cli::{Engine, TranscodeProgress, Transcoded};
 use crate::config::{Config, Loaded};
@@ -23,10 +28,11 @@ pub struct App;
 
 impl Engine for App {
     fn serve(&self, loaded: Loaded) -> anyhow::Result<()> {
-        telemetry::start_log(&loaded.config.log)?;
+        let sockets = Sockets::take()?;
+        let log = telemetry::start_log(&loaded.config.log)?;
         block_on(async {
-            let asked_to_stop = stop_signal()?;
-            serve::serve(loaded.config, asked_to_stop).await
+            let signals = serve::Signals { stop: stop_signal()?, reload: signal(SignalKind::hangup())? };
+            serve::serve(loaded, log, sockets, signals).await
         })
     }
 

@@ -94,8 +94,31 @@ impl Reader {
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.take(key, |raw| {
             let text = as_text(raw)?;
-            let value = text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8081 or [::1]:8081")?;
+            Ok((address(&text)?, text.into()))
+        })
+    }
+
+    /// An address, or nothing where the text is empty.
+    pub(super) fn optional_address(&mut self, key: &'static str) -> Option<Option<SocketAddr>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            let value = if text.is_empty() { None } else { Some(address(&text)?) };
             Ok((value, text.into()))
+        })
+    }
+
+    /// Any number of paths, separated by commas.
+    pub(super) fn paths(&mut self, key: &'static str) -> Option<Vec<PathBuf>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            if text.is_empty() {
+                return Ok((Vec::new(), text.into()));
+            }
+            let paths: Vec<PathBuf> = text.split(',').map(|path| path.trim().into()).collect();
+            if paths.iter().any(|path| path.as_os_str().is_empty()) {
+                return Err("expected paths separated by commas".to_owned());
+            }
+            Ok((paths, text.into()))
         })
     }
 
@@ -198,6 +221,10 @@ impl Reader {
         self.settings.push(Setting { key, value: shown, source: source.clone() });
         Some(value)
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8081 or [::1]:8081".to_owned())
 }
 
 fn as_text(raw: &Raw) -> Result<String, String> {

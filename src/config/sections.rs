@@ -1,10 +1,15 @@
 //! The keys, section by section: which type each has, its range, and the values that must go together.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::reader::Reader;
-use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, UploadSettings, WorkerSettings};
+use super::{
+    AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, TlsSettings, UploadSettings, WorkerSettings,
+};
 use crate::title::{DeinterlacePolicy, Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
@@ -25,7 +30,8 @@ const DEINTERLACE: [(&str, DeinterlacePolicy); 3] =
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     // Each section is read before any of them is asked for, so that the faults of all are found.
     let public = public(reader);
-    let admin = admin(reader, public.as_ref());
+    let tls = tls(reader, public.as_ref());
+    let admin = admin(reader, public.as_ref(), tls.as_ref());
     let data = data(reader);
     let cache = cache(reader);
     let delivery = delivery(reader);
@@ -35,8 +41,11 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let plan = plan(reader, worker.as_ref());
     let log = log(reader);
     let access_log = access_log(reader);
+    let (mut public, access_log) = (public?, access_log?);
+    public.server.tells_peer = access_log.format.is_some();
     Some(Config {
-        public: public?,
+        public,
+        tls: tls?,
         admin: admin?,
         data: data?,
         cache: cache?,
@@ -46,12 +55,12 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         worker: worker?,
         plan: plan?,
         log: log?,
-        access_log: access_log?,
+        access_log,
     })
 }
 
 fn public(reader: &mut Reader) -> Option<PublicSettings> {
-    let listen = reader.address("server.listen");
+    let listen = reader.optional_address("server.listen");
     let public_url = reader.optional_url("server.public_url");
     let trusted_proxies = reader.networks("server.trusted_proxies");
     let drain = reader.duration("server.drain", Duration::ZERO..=HOUR);
@@ -66,10 +75,50 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
         idle_timeout: idle_timeout?,
         drain: drain?,
         threads: server::Threads::Own { count: threads?, pinned: pin_threads? },
-        // The root asks for it where something needs it.
+        // Known once the access log is.
         tells_peer: false,
     };
     Some(PublicSettings { listen: listen?, public_url: public_url?, trusted_proxies: trusted_proxies?, server })
+}
+
+fn tls(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<Option<TlsSettings>> {
+    let listen = reader.optional_address("tls.listen");
+    let certificates = reader.paths("tls.certificate");
+    let keys = reader.paths("tls.key");
+    let strict_transport_security = reader.text("tls.strict_transport_security", |text| {
+        let right = text.is_empty() || text.starts_with("max-age=") && HeaderValue::from_str(text).is_ok();
+        if right { Ok(()) } else { Err("expected max-age=SECONDS, and other directives after a semicolon".to_owned()) }
+    });
+    let (certificates, keys) = (certificates?, keys?);
+    if certificates.len() != keys.len() {
+        let (certificates, keys) = (certificates.len(), keys.len());
+        reader.refuse("tls.key", format!("names {keys} files where tls.certificate names {certificates}; each has one key"));
+    }
+    let listen = listen?;
+    if listen.is_some() && certificates.is_empty() {
+        reader.refuse("tls.listen", "needs tls.certificate and tls.key");
+    }
+    if let (Some(listen), Some(public)) = (listen, public)
+        && are_same(listen, public.listen)
+    {
+        reader.refuse("tls.listen", "is the same address as server.listen");
+    }
+    let strict_transport_security = strict_transport_security.and_then(|text| match text.as_str() {
+        "" => Some(None),
+        text => HeaderValue::from_str(text).ok().map(Some),
+    });
+    let pairs = certificates.into_iter().zip(keys);
+    let certificates: Vec<_> = pairs.map(|(certificate, key)| server::CertificateFiles { certificate, key }).collect();
+    if certificates.is_empty() {
+        return Some(None);
+    }
+    let tls = server::TlsConfig { certificates, strict_transport_security: strict_transport_security? };
+    Some(Some(TlsSettings { listen, tls }))
+}
+
+/// Whether both would be bound to the same port of the same address.
+fn are_same(one: SocketAddr, other: Option<SocketAddr>) -> bool {
+    other == Some(one) && one.port() != 0
 }
 
 /// None asked for is one a core.
@@ -78,7 +127,7 @@ fn threads(asked: usize) -> NonZeroUsize {
 }
 
 /// The admin listener has the public one's time limits.
-fn admin(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<AdminSettings> {
+fn admin(reader: &mut Reader, public: Option<&PublicSettings>, tls: Option<&Option<TlsSettings>>) -> Option<AdminSettings> {
     let listen = reader.address("admin.listen");
     let token = reader.secret("admin.token");
     let connections_max = reader.integer("admin.connections_max", 1..=1_000_000_u32);
@@ -88,8 +137,12 @@ fn admin(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<AdminSe
         reader.refuse("admin.listen", format!("{listen} is not a loopback address, which needs admin.token to be set"));
     }
     let public = public?;
-    if listen.is_some_and(|listen| listen == public.listen && listen.port() != 0) {
+    if listen.is_some_and(|listen| are_same(listen, public.listen)) {
         reader.refuse("admin.listen", "is the same address as server.listen");
+    }
+    let tls = tls.and_then(|tls| tls.as_ref()?.listen);
+    if listen.is_some_and(|listen| are_same(listen, tls)) {
+        reader.refuse("admin.listen", "is the same address as tls.listen");
     }
     let server = server::Config { connections_max: connections_max? as usize, threads: server::Threads::Shared, ..public.server };
     Some(AdminSettings { listen: listen?, token: token?, server })

@@ -64,7 +64,7 @@ fn later_layers_win() {
     let flag = Flag { key: "server.listen", name: "--listen", value: "127.0.0.1:3".to_owned() };
     let loaded = load(Some(file.path()), &variables, &[flag]).expect("sound");
     let config = &loaded.config;
-    assert_eq!(config.public.listen.port(), 3);
+    assert_eq!(config.public.listen.map(|listen| listen.port()), Some(3));
     assert_eq!(config.public.server.drain, Duration::from_secs(1));
     assert_eq!(config.worker.count, 3);
     assert!(!config.plan.video_copy && config.plan.audio_copy);
@@ -152,6 +152,31 @@ fn networks_and_the_access_log() {
         let found = faults(&format!("[server]\ntrusted_proxies = {value}\n"), &[], &[]);
         assert!(found.len() == 1 && found[0].starts_with("server.trusted_proxies (file FILE): "), "{value}: {found:?}");
     }
+}
+
+#[test]
+fn tls_needs_a_certificate_and_a_key_for_each() {
+    assert!(load(None, &environment(&[]), &[]).expect("sound").config.tls.is_none());
+    for (text, part) in [
+        ("listen = \"0.0.0.0:8443\"", "tls.listen (file FILE): needs tls.certificate"),
+        ("listen = \"8443\"", "tls.listen (file FILE): expected an IP address"),
+        ("certificate = \"a\"", "tls.key (default): names 0 files where tls.certificate names 1"),
+        ("certificate = \"a,b\"\nkey = \"a\"", "tls.key (file FILE): names 1 files"),
+        ("certificate = \"a,,b\"\nkey = \"a,b\"", "tls.certificate (file FILE): expected paths"),
+        ("strict_transport_security = \"always\"", "tls.strict_transport_security (file FILE): expected max-age"),
+        ("strict_transport_security = \"max-age=1\\n\"", "tls.strict_transport_security (file FILE): expected max-age"),
+        ("listen = \"0.0.0.0:8080\"\ncertificate = \"a\"\nkey = \"b\"", "tls.listen (file FILE): is the same address as server.listen"),
+        ("listen = \"127.0.0.1:8081\"\ncertificate = \"a\"\nkey = \"b\"", "admin.listen (default): is the same address as tls.listen"),
+    ] {
+        let found = faults(&format!("[tls]\n{text}\n"), &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with(part), "{text}: {found:?}");
+    }
+    let file = file("[server]\nlisten = \"\"\n[tls]\nlisten = \"[::]:443\"\ncertificate = \"a.pem, b.pem\"\nkey = \"a.key,b.key\"\n");
+    let config = load(Some(file.path()), &environment(&[]), &[]).expect("sound").config;
+    let tls = config.tls.expect("TLS");
+    assert_eq!((config.public.listen, tls.listen.map(|listen| listen.port())), (None, Some(443)));
+    assert_eq!(tls.tls.certificates[1].certificate, PathBuf::from("b.pem"));
+    assert_eq!(tls.tls.certificates[1].key, PathBuf::from("b.key"));
 }
 
 #[test]

@@ -30,12 +30,13 @@ impl<L: Library> Shared<L> {
         if !self.library.knows(route.title()) {
             return Err(Failure::NotFound);
         }
-        let _waiter = self.waiters.try_acquire().map_err(|_| Failure::Busy)?;
+        let settings = self.settings();
+        let _waiter = settings.waiters.try_acquire().map_err(|_| Failure::Busy)?;
         let _waiting = self.metrics.waiting();
         let began = Instant::now();
-        let deadline = began + self.segment_wait;
+        let deadline = began + settings.config.segment_wait;
         loop {
-            let (library, cache_control) = (Arc::clone(&self.library), self.multivariant_cache_control.clone());
+            let (library, cache_control) = (Arc::clone(&self.library), settings.multivariant_cache_control.clone());
             let fill = async move |room| load(&*library, route, cache_control, deadline, room).await;
             let (result, outcome) = self.cache.get_or_fill(route, fill).await;
             *cache = Some(outcome);

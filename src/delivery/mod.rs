@@ -13,7 +13,7 @@ mod response;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
@@ -60,10 +60,34 @@ pub struct Delivery<L> {
 struct Shared<L> {
     library: Arc<L>,
     cache: Cache<Route, Miss>,
-    waiters: Semaphore,
-    segment_wait: Duration,
-    multivariant_cache_control: HeaderValue,
+    settings: RwLock<Arc<Settings>>,
     metrics: Metrics,
+}
+
+/// What is made of a [`Config`]; exchanged as a whole when that changes.
+struct Settings {
+    config: Config,
+    waiters: Semaphore,
+    multivariant_cache_control: HeaderValue,
+}
+
+impl Settings {
+    fn new(config: Config) -> Self {
+        let cache_control = multivariant_cache_control(config.multivariant_max_age);
+        Self {
+            config,
+            waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
+            // Made of digits and words, so it is a value.
+            multivariant_cache_control: HeaderValue::try_from(cache_control).unwrap_or(HeaderValue::from_static("no-cache")),
+        }
+    }
+}
+
+impl<L> Shared<L> {
+    fn settings(&self) -> Arc<Settings> {
+        // Every change is one assignment, so it is whole even after a panic.
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl<L> Clone for Delivery<L> {
@@ -75,17 +99,18 @@ impl<L> Clone for Delivery<L> {
 impl<L: Library> Delivery<L> {
     /// A service that answers out of `cache`, and out of `library` what is not there.
     pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, Miss>, metrics: Metrics) -> Self {
-        let cache_control = multivariant_cache_control(config.multivariant_max_age);
-        let shared = Shared {
-            library,
-            cache,
-            waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
-            segment_wait: config.segment_wait,
-            // Made of digits and words, so it is a value.
-            multivariant_cache_control: HeaderValue::try_from(cache_control).unwrap_or(HeaderValue::from_static("no-cache")),
-            metrics,
-        };
-        Self { shared: Arc::new(shared) }
+        let settings = RwLock::new(Arc::new(Settings::new(*config)));
+        Self { shared: Arc::new(Shared { library, cache, settings, metrics }) }
+    }
+
+    /// Requests from now on are answered by `config`; those that wait go on by the former one.
+    pub async fn reconfigure(&self, config: &Config) {
+        let settings = Arc::new(Settings::new(*config));
+        let former = std::mem::replace(&mut *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner), settings);
+        if former.config.multivariant_max_age != config.multivariant_max_age {
+            // What is in memory says how long it may be kept.
+            self.shared.cache.invalidate_if(|route| matches!(route, Route::Multivariant { .. })).await;
+        }
     }
 
     /// The title's multivariant playlist has changed in the library: nobody who asks from now on gets the former one.

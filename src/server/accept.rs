@@ -2,18 +2,16 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Driver;
-use super::metrics::ListenerMetrics;
 use super::{BoxError, ConnectionEnd, Drained};
 
 /// Pause after a failed accept, such as for want of descriptors, so that the loop does not spin.
@@ -21,15 +19,33 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 const REFUSAL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\n";
+/// An alert of TLS that ends the connection: internal_error (RFC 8446 6), in a record of its own.
+const REFUSAL_TLS: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
 
 /// What all sockets of a listener share.
 pub(super) struct Acceptor {
-    pub connections: Arc<Semaphore>,
+    pub places: Places,
     pub driver: Driver,
-    pub metrics: ListenerMetrics,
-    pub drain: Duration,
-    pub stop: CancellationToken,
-    pub cut: CancellationToken,
+}
+
+/// Counts the open connections of a listener.
+#[derive(Clone, Default)]
+pub(super) struct Places(Arc<AtomicUsize>);
+
+/// Kept as long as a connection is open.
+struct Place(Places);
+
+impl Places {
+    fn take(&self, most: usize) -> Option<Place> {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
+        taken.is_ok().then(|| Place(self.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Acceptor {
@@ -47,32 +63,34 @@ impl Acceptor {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => break,
+                () = self.driver.stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
             let stream = match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(listener = self.metrics.listener(), %error, "a connection could not be accepted");
+                    tracing::warn!(listener = self.driver.metrics.listener(), %error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             self.take(stream, &service, &tracker);
         }
-        // What has come in by now is answered; closing the socket would break it off.
-        if let Ok(listener) = listener.into_std() {
+        // What has come in by now is answered; closing the socket would break it off, unless others take from it too.
+        if !self.driver.shared
+            && let Ok(listener) = listener.into_std()
+        {
             while let Ok(stream) = listener.accept().and_then(|(stream, _)| from_std(stream)) {
                 self.take(stream, &service, &tracker);
             }
         }
         tracker.close();
         let open = tracker.len();
-        if tokio::time::timeout(self.drain, tracker.wait()).await.is_ok() {
+        if tokio::time::timeout(self.driver.config.get().drain, tracker.wait()).await.is_ok() {
             return Drained { open, cut: 0 };
         }
         let left = tracker.len();
-        self.cut.cancel();
+        self.driver.cut.cancel();
         tracker.wait().await;
         Drained { open, cut: left }
     }
@@ -87,16 +105,16 @@ impl Acceptor {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
-            self.metrics.ended(ConnectionEnd::Refused);
-            refuse(stream);
+        let Some(place) = self.places.take(self.driver.config.get().connections_max) else {
+            self.driver.metrics.ended(ConnectionEnd::Refused);
+            refuse(stream, if self.driver.tls.is_some() { REFUSAL_TLS } else { REFUSAL });
             return;
         };
-        let (acceptor, service, open) = (Arc::clone(self), service.clone(), self.metrics.open());
+        let (acceptor, service, open) = (Arc::clone(self), service.clone(), self.driver.metrics.open());
         tracker.spawn(async move {
             let end = acceptor.driver.drive(stream, service).await;
             open.end(end);
-            drop(permit);
+            drop(place);
         });
     }
 }
@@ -107,10 +125,10 @@ fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
 }
 
 /// Tells a client that there is no room for it, if its socket takes the answer at once.
-fn refuse(stream: TcpStream) {
+fn refuse(stream: TcpStream, refusal: &[u8]) {
     if let Ok(mut stream) = stream.into_std() {
         // The socket is new and does not block: either it takes these bytes or the client finds it closed.
-        let _ = stream.write(REFUSAL);
+        let _ = stream.write(refusal);
         let _ = stream.shutdown(std::net::Shutdown::Write);
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, HOST, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, HeaderMap, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Empty};
@@ -19,13 +19,20 @@ use super::pace::Pace;
 pub(super) struct Gate<S> {
     service: S,
     pace: Arc<Pace>,
-    peer: Option<Peer>,
+    manner: Manner,
+}
+
+/// What holds for all requests of a connection.
+pub(super) struct Manner {
+    /// Requests carry it, if it is there.
+    pub peer: Option<Peer>,
+    /// Sent with every answer.
+    pub strict_transport_security: Option<HeaderValue>,
 }
 
 impl<S> Gate<S> {
-    /// Requests are given `peer` to carry.
-    pub(super) fn new(service: S, pace: Arc<Pace>, peer: Option<Peer>) -> Self {
-        Self { service, pace, peer }
+    pub(super) fn new(service: S, pace: Arc<Pace>, manner: Manner) -> Self {
+        Self { service, pace, manner }
     }
 }
 
@@ -44,13 +51,22 @@ where
         if !host_is_right(request.version(), request.headers()) || !coding_is_right(request.headers()) {
             return Box::pin(async { Ok(bad_request()) });
         }
-        if let Some(peer) = self.peer {
+        if let Some(peer) = self.manner.peer {
             request.extensions_mut().insert(peer);
         }
+        let (version, pace, strict_transport_security) =
+            (request.version(), Arc::clone(&self.pace), self.manner.strict_transport_security.clone());
         let answer = self.service.call(request);
         Box::pin(async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
             drop(handling);
+            if let Some(value) = strict_transport_security {
+                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+            }
+            // Whoever reads this sends no further request into a connection that is about to be closed.
+            if version <= Version::HTTP_11 && pace.is_ending() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response.map(Either::Left))
         })
     }

@@ -20,6 +20,12 @@ pub enum ConnectionEnd {
     Cut,
     /// It was never served, for as many were open as may be.
     Refused,
+    /// The handshake of TLS was not finished in time.
+    HandshakeTimeout,
+    /// There was no agreement on TLS, or what was sent was none.
+    HandshakeFailed,
+    /// Plain HTTP was spoken where TLS is; it was told so.
+    PlainText,
 }
 
 impl ConnectionEnd {
@@ -32,6 +38,9 @@ impl ConnectionEnd {
             Self::Idle => "idle",
             Self::Cut => "cut",
             Self::Refused => "refused",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::HandshakeFailed => "handshake-failed",
+            Self::PlainText => "plain-text",
         }
     }
 }
@@ -42,6 +51,8 @@ pub struct Metrics {
     open: Family<[(&'static str, &'static str); 1], Gauge>,
     ends: Family<[(&'static str, &'static str); 2], Counter>,
     lent_bytes: Family<[(&'static str, &'static str); 1], Counter>,
+    handshakes: Family<[(&'static str, &'static str); 3], Counter>,
+    certificates: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Metrics {
@@ -51,6 +62,8 @@ impl Metrics {
         server.register("connections_open", "Open connections", self.open.clone());
         server.register("connections", "Connections by how they ended", self.ends.clone());
         server.register("lent_bytes", "Bytes of bodies that the kernel sent from the cache without copying", self.lent_bytes.clone());
+        server.register("handshakes", "Handshakes of TLS, by version and whether a session was resumed", self.handshakes.clone());
+        server.register("certificate_reloads", "Readings of certificates after the start, by outcome", self.certificates.clone());
     }
 
     /// Connections of that listener that ended so.
@@ -63,11 +76,25 @@ impl Metrics {
         self.lent_bytes.get_or_create(&[("listener", listener)]).get()
     }
 
+    /// Handshakes of TLS of that listener, in that version (`1.2`, `1.3`), whether or not a session was resumed.
+    pub fn handshakes(&self, listener: &'static str, version: &'static str, resumed: bool) -> u64 {
+        self.handshakes.get_or_create(&handshake(listener, version, resumed)).get()
+    }
+
+    /// Certificates were read after the start, and are right or not.
+    pub(super) fn certificates_read(&self, right: bool) {
+        self.certificates.get_or_create(&[("outcome", if right { "taken" } else { "refused" })]).inc();
+    }
+
     pub(super) fn of(&self, listener: &'static str) -> ListenerMetrics {
         let labels = [("listener", listener)];
         let (open, lent_bytes) = (self.open.get_or_create(&labels).clone(), self.lent_bytes.get_or_create(&labels).clone());
         ListenerMetrics { metrics: self.clone(), listener, open, lent_bytes }
     }
+}
+
+fn handshake(listener: &'static str, version: &'static str, resumed: bool) -> [(&'static str, &'static str); 3] {
+    [("listener", listener), ("version", version), ("resumed", if resumed { "yes" } else { "no" })]
 }
 
 /// The counters of one listener.
@@ -86,6 +113,10 @@ impl ListenerMetrics {
 
     pub(super) fn ended(&self, end: ConnectionEnd) {
         self.metrics.ends.get_or_create(&[("listener", self.listener), ("end", end.as_str())]).inc();
+    }
+
+    pub(super) fn handshake(&self, version: &'static str, resumed: bool) {
+        self.metrics.handshakes.get_or_create(&handshake(self.listener, version, resumed)).inc();
     }
 
     pub(super) fn lent_bytes(&self) -> &Counter {

@@ -39,6 +39,7 @@ pub(super) struct Pace {
     handling: AtomicUsize,
     h2: AtomicBool,
     begun: AtomicBool,
+    ending: AtomicBool,
 }
 
 impl Pace {
@@ -52,7 +53,23 @@ impl Pace {
             handling: AtomicUsize::new(0),
             h2: AtomicBool::new(false),
             begun: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         }
+    }
+
+    /// HTTP/2 is spoken, as was agreed before the first byte.
+    pub(super) fn speaks_h2(&self) {
+        self.h2.store(true, Ordering::Relaxed);
+    }
+
+    /// The next answer on HTTP/1 is the last.
+    pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Pace::end`] was called.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// A request's head is finished and the request is being worked on, until the guard is dropped.
@@ -66,6 +83,28 @@ impl Pace {
     pub(super) async fn begun(&self, patience: Duration) {
         let mut patience = std::pin::pin!(tokio::time::sleep(patience));
         poll_fn(|context| if self.begun.load(Ordering::Relaxed) { Poll::Ready(()) } else { patience.as_mut().poll(context) }).await;
+    }
+
+    /// Ends once no byte has moved and no request was worked on for `patience`, counted from now; on HTTP/2 at once. It must be
+    /// polled whenever the connection was.
+    pub(super) async fn quiet(&self, patience: Duration) {
+        let since = Instant::now();
+        let mut alarm = std::pin::pin!(sleep_until(since + patience));
+        poll_fn(|context| {
+            loop {
+                let now = Instant::now();
+                let moved = self.began + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+                let deadline = if self.handling.load(Ordering::Relaxed) > 0 { now + patience } else { moved.max(since) + patience };
+                if deadline <= now || self.h2.load(Ordering::Relaxed) {
+                    return Poll::Ready(());
+                }
+                if alarm.is_elapsed() {
+                    alarm.as_mut().reset(deadline);
+                }
+                ready!(alarm.as_mut().poll(context));
+            }
+        })
+        .await
     }
 
     /// Ends when the connection is to be given up. It must be polled whenever the connection was.
@@ -236,6 +275,27 @@ mod tests {
         advance(Duration::from_secs(30)).await;
         pace.has_read(b"frame");
         assert_eq!(given_up(&pace).await, (60, Overdue::Idle));
+    }
+
+    #[tokio::test]
+    async fn quiet_is_counted_from_the_last_byte_and_not_waited_for_on_h2() {
+        pause();
+        let pace = Arc::new(Pace::new(HEADER, IDLE));
+        let second = Duration::from_secs(1);
+        pace.has_read(b"GET / HTTP/1.1");
+        let handling = pace.handle();
+        let began = Instant::now();
+        let mut quiet = std::pin::pin!(pace.quiet(second));
+        tokio::select! {
+            biased;
+            () = &mut quiet => panic!("a request is being worked on"),
+            () = tokio::time::sleep(second * 3) => drop(handling),
+        }
+        quiet.await;
+        assert_eq!(began.elapsed().as_secs(), 4);
+        pace.speaks_h2();
+        pace.quiet(second).await;
+        assert_eq!(began.elapsed().as_secs(), 4);
     }
 
     #[tokio::test]

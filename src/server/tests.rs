@@ -33,7 +33,11 @@ struct Running {
 }
 
 async fn run(config: Config) -> Running {
-    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), config.threads).expect("a port");
+    run_on(Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), config.threads).expect("a port"), config)
+}
+
+fn run_on(listener: Listener, config: impl Into<LiveConfig>) -> Running {
+    let config = config.into();
     let (address, metrics, stop) = (listener.address(), Metrics::default(), CancellationToken::new());
     assert_ne!(address.port(), 0);
     let (came, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -176,6 +180,58 @@ async fn open_requests_are_answered_after_the_signal() {
     let text = rest(&mut slow).await;
     assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("HTTP/1.1"), "{text}");
     assert_eq!(server.ended.await.expect("no panic").cut, 0);
+}
+
+#[tokio::test]
+async fn a_shared_socket_is_left_to_others_and_connections_have_a_last_word() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let adopt = |last_word_ms| {
+        let socket = socket.try_clone().expect("a socket");
+        Listener::adopt("test", socket, CONFIG.threads, Duration::from_millis(last_word_ms)).expect("a listener")
+    };
+    let server = run_on(adopt(10_000), CONFIG);
+    let mut idle = server.connect().await;
+    idle.write_all(GET).await.expect("sent");
+    assert!(!answer(&mut idle).await.contains("connection: close"));
+    server.stop.cancel();
+    idle.write_all(GET).await.expect("sent");
+    let last = rest(&mut idle).await;
+    assert!(last.starts_with("HTTP/1.1 200") && last.contains("connection: close"), "{last}");
+    assert_eq!(server.ended.await.expect("no panic"), Drained { open: 1, cut: 0 });
+
+    let server = run_on(adopt(50), CONFIG);
+    let mut idle = server.connect().await;
+    idle.write_all(GET).await.expect("sent");
+    answer(&mut idle).await;
+    server.stop.cancel();
+    assert_eq!(rest(&mut idle).await, "", "a silent connection is closed");
+    server.ended.await.expect("no panic");
+    let mut waiting = TcpStream::connect(server.address).await.expect("the queue takes it");
+    let next = run_on(adopt(50), CONFIG);
+    waiting.write_all(GET).await.expect("sent");
+    assert!(answer(&mut waiting).await.starts_with("HTTP/1.1 200"), "another one takes it");
+    next.stop.cancel();
+
+    let unbound = std::net::TcpStream::connect(server.address).expect("a connection");
+    let connected = std::net::TcpListener::from(std::os::fd::OwnedFd::from(unbound));
+    assert!(Listener::adopt("test", connected, CONFIG.threads, Duration::ZERO).is_err(), "it does not listen");
+}
+
+#[tokio::test]
+async fn limits_can_change_while_it_serves() {
+    let limits = LiveConfig::from(CONFIG);
+    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), CONFIG.threads).expect("a port");
+    let server = run_on(listener, limits.clone());
+    let mut first = server.connect().await;
+    first.write_all(GET).await.expect("sent");
+    answer(&mut first).await;
+    limits.set(Config { connections_max: 1, ..CONFIG });
+    assert!(rest(&mut server.connect().await).await.starts_with("HTTP/1.1 503"));
+    limits.set(Config { header_timeout: Duration::from_millis(50), ..CONFIG });
+    assert_eq!(server.talk(b"GET").await, "");
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::HeadTimeout), 1);
+    first.write_all(GET).await.expect("what was open stays");
+    answer(&mut first).await;
 }
 
 #[tokio::test]

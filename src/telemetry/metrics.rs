@@ -1,6 +1,7 @@
 //! The registry of everything that is counted, and its text form.
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -29,6 +30,10 @@ pub struct Metrics {
     pub access: AccessMetrics,
     /// Titles by their state, under the label `state`.
     pub titles: Family<[(&'static str, &'static str); 1], Gauge>,
+    /// Readings of the configuration after the start, under the label `outcome`: `taken` or `refused`.
+    pub config_reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Keys whose configured values wait for a restart.
+    pub config_restart_keys: Gauge,
 }
 
 impl Default for Metrics {
@@ -36,7 +41,8 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("headwater");
         let (cache, delivery) = (cache::Metrics::default(), delivery::Metrics::default());
         let (server, schedule, ingest) = (server::Metrics::default(), schedule::Metrics::default(), ingest::Metrics::default());
-        let (access, titles) = (AccessMetrics::default(), Family::default());
+        let access = AccessMetrics::default();
+        let (titles, config_reloads, config_restart_keys) = (Family::default(), Family::default(), Gauge::default());
         cache.register(&mut registry);
         delivery.register(&mut registry);
         server.register(&mut registry);
@@ -44,7 +50,10 @@ impl Default for Metrics {
         ingest.register(&mut registry);
         access.register(&mut registry);
         registry.register("titles", "Titles by state", titles.clone());
-        Self { registry, cache, delivery, server, schedule, ingest, access, titles }
+        registry.register("config_reloads", "Readings of the configuration after the start, by outcome", config_reloads.clone());
+        let waiting = "Keys whose configured values wait for a restart";
+        registry.register("config_restart_keys", waiting, config_restart_keys.clone());
+        Self { registry, cache, delivery, server, schedule, ingest, access, titles, config_reloads, config_restart_keys }
     }
 }
 

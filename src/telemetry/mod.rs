@@ -9,5 +9,5 @@ mod metrics;
 
 pub use access::{AccessConfig, AccessFormat, AccessLog, AccessMetrics, Logged, LoggedBody, LoggedBytes};
 pub use health::{Condition, Health, HealthReport, Phase};
-pub use log::{Config, LogError, LogFormat, check_filter, start as start_log};
+pub use log::{Config, LogError, LogFilter, LogFormat, check_filter, start as start_log};
 pub use metrics::{METRICS_CONTENT_TYPE, Metrics};

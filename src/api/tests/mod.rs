@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::{
-    Backend, DeleteError, EventLimits, NotReady, Progress, ReceiveError, Settings, SubtitleError, SubtitleFile, Token, UploadBody, router,
+    Backend, DeleteError, EventLimits, Live, NotReady, Progress, ReceiveError, ReloadError, Reloaded, Settings, SubtitleError,
+    SubtitleFile, Token, Tunable, UploadBody, router,
 };
 use crate::catalogue::{Catalogue, SourceRecord, TitleRecord, sample};
 use crate::text;
@@ -112,6 +113,13 @@ impl Backend for Flows {
     fn metrics(&self) -> String {
         "headwater_titles 0\n# EOF\n".into()
     }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        let broken = *self.broken.lock().expect("a lock");
+        let reloaded = Reloaded { taken: vec!["log.filter"], at_restart: vec!["cache.bytes"] };
+        let faults = || ReloadError(vec!["log.filter: unknown level".into(), "cache.bites: no such key".into()]);
+        async move { if broken { Err(faults()) } else { Ok(reloaded) } }.boxed()
+    }
 }
 
 /// The service and what stands behind it.
@@ -141,12 +149,11 @@ impl Control {
         });
         let stop = CancellationToken::new();
         let settings = Settings {
-            public_url: public_url.map(str::to_owned),
+            live: Live::new(Tunable { public_url: public_url.map(str::to_owned), token: token.map(Token::new), subtitles_bytes_max: 4096 }),
             public: "0.0.0.0:8080".parse().expect("an address"),
+            public_scheme: "http",
             admin: "127.0.0.1:8081".parse().expect("an address"),
             host_names: vec![],
-            token: token.map(Token::new),
-            subtitles_bytes_max: 4096,
             events,
             stop: stop.clone(),
         };

@@ -7,6 +7,7 @@
 #   SOURCE, ROUNDS     which film `make bench` takes (the shipped sample), how often each side goes (3)
 #   MEDIA, CHECK, OUT  the folder that `make corpus` uploads, what checks each title there, where its table goes (benches/corpus.md)
 #   ONLY               which files of it, by a part of their names; all when empty
+#   FUZZ_SECONDS       how long `make fuzz` gives each of its targets (60)
 #   TESTS              which tests `make test` runs, by a part of their names; all when empty
 
 SHELL := /bin/bash
@@ -21,6 +22,7 @@ WATCH_PORT ?= 0
 DATA ?=
 ONCE ?=
 TESTS ?=
+FUZZ_SECONDS ?= 60
 SOURCE ?=
 ROUNDS ?=
 MEDIA ?= $(HEADWATER_TEST_MEDIA)
@@ -73,8 +75,8 @@ bench: setup build ## runs the benches against other programs; SOURCE names a fi
 corpus: build ## uploads every file of the folder MEDIA and writes a table of what became of each
 	@MEDIA='$(MEDIA)' CHECK='$(CHECK)' OUT='$(OUT)' ONLY='$(ONLY)' python3 .ci/corpus.py
 
-fuzz: ## fuzzes the parsers, once there are targets
-	@echo "there are no fuzz targets yet: they come with a later issue"
+fuzz: setup-build ## fuzzes what strangers send (ranges, conditions, codings, digests, paths), each target for FUZZ_SECONDS
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' .ci/fuzz.sh
 
 clean: ## removes everything built or installed inside the checkout
 	cargo clean

@@ -40,3 +40,4 @@ mod survey;
 mod takeover;
 mod tls;
 mod together;
+mod wire;

@@ -3,6 +3,7 @@
 //! The cache does not know where objects come from: whoever asks hands in the fill. What fills may take is bounded twice, in
 //! number and in bytes, for moka counts only what is already in.
 
+mod coded;
 mod flight;
 mod metrics;
 mod object;
@@ -21,7 +22,7 @@ pub use metrics::Metrics;
 pub use object::Object;
 pub use room::{FillReservation, FillRoom};
 
-/// What an entry takes besides its body: key, fields, moka's own books.
+/// What an entry takes besides its object: key, moka's own books.
 const ENTRY_BYTES: usize = 512;
 
 /// Bodies of at least so many bytes are kept in the arena; smaller ones are copied into the socket anyway.
@@ -109,7 +110,7 @@ where
         let evictions = metrics.evictions.clone();
         let objects = moka::future::Cache::builder()
             .max_capacity(config.bytes)
-            .weigher(|_, object: &Arc<Object>| u32::try_from(object.body_bytes() + ENTRY_BYTES as u64).unwrap_or(u32::MAX))
+            .weigher(|_, object: &Arc<Object>| u32::try_from(object.memory_bytes() + ENTRY_BYTES as u64).unwrap_or(u32::MAX))
             .eviction_listener(move |_, _, cause| {
                 if cause == RemovalCause::Size {
                     evictions.inc();

@@ -8,6 +8,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::layers::{Layers, Raw, Source};
 use super::{Fault, Secret, Setting, values};
 use crate::semantics::Network;
@@ -52,6 +54,31 @@ impl Reader {
             let text = as_text(raw)?;
             let value = within(values::duration(&text)?, &range, values::show_duration)?;
             Ok((value, text.into()))
+        })
+    }
+
+    /// Whole seconds, as the fields of HTTP count them, or nothing where the text is empty.
+    pub(super) fn optional_seconds(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Option<Duration>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            if text.is_empty() {
+                return Ok((None, text.into()));
+            }
+            let value = within(values::duration(&text)?, &range, values::show_duration)?;
+            if value.subsec_nanos() != 0 {
+                return Err("expected whole seconds, as Cache-Control counts them".to_owned());
+            }
+            Ok((Some(value), text.into()))
+        })
+    }
+
+    /// The value of a field of HTTP, or nothing where the text is empty.
+    pub(super) fn optional_field(&mut self, key: &'static str) -> Option<Option<HeaderValue>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            let visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim() == text;
+            let value = visible.then(|| HeaderValue::from_str(&text).ok()).flatten().ok_or("expected visible ASCII characters")?;
+            Ok(((!text.is_empty()).then_some(value), text.into()))
         })
     }
 

@@ -168,7 +168,17 @@ fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
     if multivariant_max_age.is_some_and(|age| age.subsec_nanos() != 0) {
         reader.refuse("delivery.multivariant_max_age", "expected whole seconds, as Cache-Control counts them");
     }
-    Some(delivery::Config { segment_wait: segment_wait?, waiters_max: waiters_max? as usize, multivariant_max_age: multivariant_max_age? })
+    let cdn_multivariant_max_age = reader.optional_seconds("delivery.cdn_multivariant_max_age", Duration::ZERO..=DAY * 365);
+    let cdn_immutable_max_age = reader.optional_seconds("delivery.cdn_immutable_max_age", Duration::ZERO..=DAY * 365);
+    let alt_svc = reader.optional_field("delivery.alt_svc");
+    Some(delivery::Config {
+        segment_wait: segment_wait?,
+        waiters_max: waiters_max? as usize,
+        multivariant_max_age: multivariant_max_age?,
+        cdn_multivariant_max_age: cdn_multivariant_max_age?,
+        cdn_immutable_max_age: cdn_immutable_max_age?,
+        alt_svc: alt_svc?,
+    })
 }
 
 fn upload(reader: &mut Reader) -> Option<UploadSettings> {

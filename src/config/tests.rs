@@ -129,6 +129,13 @@ fn other_faulty_files_and_values() {
     assert!(load(None, &environment(&[("HEADWATER_LADDER__HDR", "true")]), &[]).expect("sound").config.plan.hdr);
     assert!(faults("[log]\nfilter = \"headwater=loud\"\n", &[], &[])[0].starts_with("log.filter (file FILE)"));
     assert!(faults("[delivery]\nmultivariant_max_age = \"1500ms\"\n", &[], &[])[0].contains("whole seconds"));
+    assert!(faults("[delivery]\ncdn_immutable_max_age = \"1500ms\"\n", &[], &[])[0].contains("whole seconds"));
+    assert!(faults("[delivery]\ncdn_multivariant_max_age = \"2 years\"\n", &[], &[])[0].starts_with("delivery.cdn_multivariant_max_age"));
+    assert!(faults("[delivery]\nalt_svc = \"h3\\r\\nX: y\"\n", &[], &[])[0].contains("visible ASCII"));
+    let told = load(Some(file("[delivery]\ncdn_immutable_max_age = \"1d\"\nalt_svc = 'h3=\":443\"'\n").path()), &environment(&[]), &[]);
+    let told = told.expect("sound").config.delivery;
+    assert_eq!((told.cdn_multivariant_max_age, told.cdn_immutable_max_age), (None, Some(Duration::from_secs(86_400))));
+    assert_eq!(told.alt_svc.expect("a value"), "h3=\":443\"");
     assert!(faults("[admin]\nlisten = \"0.0.0.0:8080\"\ntoken = \"a\"\n", &[], &[])[0].contains("same address"));
     let missing = load(Some(Path::new("/nonexistent/config")), &environment(&[]), &[]).expect_err("a fault");
     assert!(missing.to_string().starts_with("(file /nonexistent/config): cannot be read"), "{missing}");

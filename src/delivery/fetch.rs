@@ -6,54 +6,71 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::fields::is_text;
+use super::provenance::Provenance;
 use super::response::{Failure, RETRY_AFTER};
-use super::{Class, Library, Miss, SegmentAddress, Shared, download};
+use super::{Class, Fields, Library, Miss, SegmentAddress, Shared};
 use crate::cache::{CacheOutcome, FillError, FillRoom, Object};
 use crate::semantics::{Freshness, Route};
 use crate::title::{ContentHash, Still, TrackId, TrackKind};
 
 /// Longest time to read what is made, the wait for room included.
-pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A library that has waited until the deadline has so long to say what came of it.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Shorter texts are coded in less than a millisecond.
+const CODED_AT_ONCE_BYTES_MAX: usize = 8 << 10;
+
 const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mpegurl");
-pub(super) const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
-pub(super) const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
+const VIDEO: HeaderValue = HeaderValue::from_static("video/mp4");
+const AUDIO: HeaderValue = HeaderValue::from_static("audio/mp4");
 const TEXT: HeaderValue = HeaderValue::from_static("text/vtt");
 const JPEG: HeaderValue = HeaderValue::from_static("image/jpeg");
 
 impl<L: Library> Shared<L> {
-    /// The object behind `route`, through the cache; `cache` is told how the look-up went.
-    pub(super) async fn fetch(&self, route: Route, class: Class, cache: &mut Option<CacheOutcome>) -> Result<Arc<Object>, Failure> {
+    /// The object behind `route`, through the cache, and what was done for it.
+    pub(super) async fn fetch(&self, route: Route, class: Class) -> (Result<Arc<Object>, Failure>, Provenance) {
         if !self.library.knows(route.title()) {
-            return Err(Failure::NotFound);
+            return (Err(Failure::NotFound), Provenance::Unasked);
         }
-        let settings = self.settings();
-        let _waiter = settings.waiters.try_acquire().map_err(|_| Failure::Busy)?;
+        let Ok(_waiter) = self.waiters.try_acquire() else { return (Err(Failure::Busy), Provenance::Unasked) };
         let _waiting = self.metrics.waiting();
         let began = Instant::now();
-        let deadline = began + settings.config.segment_wait;
+        let deadline = began + self.segment_wait;
         loop {
-            let (library, cache_control) = (Arc::clone(&self.library), settings.multivariant_cache_control.clone());
-            let fill = async move |room| load(&*library, route, cache_control, deadline, room).await;
+            let (library, fields) = (Arc::clone(&self.library), Arc::clone(&self.fields));
+            let fill = async move |room| {
+                let object = load(&*library, route, fields.multivariant_cache_control.clone(), deadline, room).await?;
+                dress(fields, route, object).await
+            };
             let (result, outcome) = self.cache.get_or_fill(route, fill).await;
-            *cache = Some(outcome);
             // A fill keeps the deadline of the request that began it. Whoever joined late has time left for another one.
             let too_early = matches!(result, Err(FillError::Failed(Miss::NotYet { .. }))) && outcome == CacheOutcome::Collapsed;
             if too_early && Instant::now() < deadline {
                 continue;
             }
-            self.metrics.waited(class, began.elapsed());
-            return result.map_err(|error| {
+            let took = began.elapsed();
+            self.metrics.waited(class, took);
+            let result = result.map_err(|error| {
                 if matches!(error, FillError::Lost) {
                     tracing::error!(%route, "the fill broke off");
                 }
                 Failure::of_fill(&error)
             });
+            return (result, Provenance::Asked { outcome, took });
         }
     }
+}
+
+/// Completes an object. Coding a text takes too long for a thread that others wait for.
+async fn dress(fields: Arc<Fields>, route: Route, object: Object) -> Result<Object, Miss> {
+    if !is_text(&route) || object.bytes.len() < CODED_AT_ONCE_BYTES_MAX {
+        return Ok(fields.dress(&route, object));
+    }
+    let dressed = tokio::task::spawn_blocking(move || fields.dress(&route, object)).await;
+    dressed.map_err(|_| Miss::Unavailable { retry_after: RETRY_AFTER })
 }
 
 async fn load<L: Library>(
@@ -85,29 +102,15 @@ async fn load<L: Library>(
             let segment = SegmentAddress { title, generation, track, number };
             return load_segment(library, segment, deadline, room).await;
         }
-        Route::Download { title, generation, file } => {
-            return download::load(library, download::Address { title, generation, file }, room).await;
-        }
     };
     let (content_type, cache_control, immutable) = match route {
         Route::Multivariant { .. } => (PLAYLIST, multivariant_cache_control, false),
         Route::MediaPlaylist { .. } | Route::IFramePlaylist { .. } => (PLAYLIST, immutable(), true),
-        // No download comes here.
-        Route::Download { .. } => (VIDEO, immutable(), true),
         Route::Still { still, .. } => (still_type(still), immutable(), true),
         Route::Init { track, .. } | Route::Segment { track, .. } => (media_type(track), immutable(), true),
     };
     let hash = ContentHash::of(&document.bytes);
-    let object = Object::new(document.bytes, hash, document.changed_at_ms, content_type, cache_control, immutable);
-    Ok(match route {
-        Route::Multivariant { .. }
-        | Route::MediaPlaylist { .. }
-        | Route::IFramePlaylist { .. }
-        // Segments that come here are of text.
-        | Route::Segment { .. }
-        | Route::Still { still: Still::Storyboard, .. } => object.with_gzip(),
-        Route::Init { .. } | Route::Still { .. } | Route::Download { .. } => object,
-    })
+    Ok(Object::new(document.bytes, hash, document.changed_at_ms, content_type, cache_control, immutable))
 }
 
 async fn load_segment<L: Library>(library: &L, segment: SegmentAddress, deadline: Instant, room: FillRoom) -> Result<Object, Miss> {
@@ -127,7 +130,7 @@ async fn load_segment<L: Library>(library: &L, segment: SegmentAddress, deadline
     Ok(Object::new(bytes, facts.hash, facts.finished_at_ms, media_type(segment.track), immutable(), true))
 }
 
-pub(super) fn immutable() -> HeaderValue {
+fn immutable() -> HeaderValue {
     HeaderValue::from_static(Freshness::Immutable.cache_control())
 }
 

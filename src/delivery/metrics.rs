@@ -75,6 +75,8 @@ pub enum Outcome {
     PreconditionFailed,
     /// 416.
     Unsatisfiable,
+    /// 406.
+    NotAcceptable,
     /// 404.
     NotFound,
     /// 410.
@@ -93,12 +95,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Whole,
         Self::Part,
         Self::NotModified,
         Self::PreconditionFailed,
         Self::Unsatisfiable,
+        Self::NotAcceptable,
         Self::NotFound,
         Self::Gone,
         Self::NotYet,
@@ -116,6 +119,7 @@ impl Outcome {
             Self::NotModified => "not-modified",
             Self::PreconditionFailed => "precondition-failed",
             Self::Unsatisfiable => "unsatisfiable",
+            Self::NotAcceptable => "not-acceptable",
             Self::NotFound => "not-found",
             Self::Gone => "gone",
             Self::NotYet => "not-yet",

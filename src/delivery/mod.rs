@@ -4,32 +4,36 @@
 //! root implements; waits for it are bounded in time and number.
 
 mod body;
-mod download;
 mod fetch;
+mod fields;
 mod library;
 mod metrics;
+mod multipart;
+mod provenance;
 mod response;
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::sync::Semaphore;
 
-use crate::cache::{Cache, CacheOutcome};
-use crate::semantics::{Reply, Representation, RequestFacts, Route, decide, multivariant_cache_control, prefers_gzip};
+use crate::cache::{Cache, CacheOutcome, Object};
+use crate::semantics::{Form, Reply, Representation, RequestFacts, Route, choose, decide, wants_sha256};
 use crate::title::TitleId;
 
 pub use body::{Body, BodyError, Pieces};
-pub use library::{Document, Ingredients, Library, Miss, SegmentAddress, SegmentFacts, SegmentPart};
+use fields::Fields;
+pub use library::{Document, Library, Miss, SegmentAddress, SegmentFacts};
 pub use metrics::{Class, Metrics, Outcome};
+use provenance::Provenance;
 use response::Failure;
 
-/// How delivery waits and what it lets caches keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How delivery waits, what it lets caches keep, and what it tells besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Longest wait for a segment that is planned but not made.
     pub segment_wait: Duration,
@@ -37,19 +41,12 @@ pub struct Config {
     pub waiters_max: usize,
     /// How long a cache may keep a multivariant playlist; whole seconds.
     pub multivariant_max_age: Duration,
-}
-
-/// What is told of an answer beside the answer itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// What the path names.
-    pub route: Option<Route>,
-    /// What kind of thing that is.
-    pub class: Class,
-    /// What came of the request.
-    pub outcome: Outcome,
-    /// How the look-up in memory went, if there was one.
-    pub cache: Option<CacheOutcome>,
+    /// The same for caches that know `CDN-Cache-Control`; absent: as everyone else.
+    pub cdn_multivariant_max_age: Option<Duration>,
+    /// How long those may keep what never changes; absent: as everyone else.
+    pub cdn_immutable_max_age: Option<Duration>,
+    /// `Alt-Svc`, on every answer.
+    pub alt_svc: Option<HeaderValue>,
 }
 
 /// The public listener's service. Clones are the same service.
@@ -60,34 +57,10 @@ pub struct Delivery<L> {
 struct Shared<L> {
     library: Arc<L>,
     cache: Cache<Route, Miss>,
-    settings: RwLock<Arc<Settings>>,
-    metrics: Metrics,
-}
-
-/// What is made of a [`Config`]; exchanged as a whole when that changes.
-struct Settings {
-    config: Config,
     waiters: Semaphore,
-    multivariant_cache_control: HeaderValue,
-}
-
-impl Settings {
-    fn new(config: Config) -> Self {
-        let cache_control = multivariant_cache_control(config.multivariant_max_age);
-        Self {
-            config,
-            waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
-            // Made of digits and words, so it is a value.
-            multivariant_cache_control: HeaderValue::try_from(cache_control).unwrap_or(HeaderValue::from_static("no-cache")),
-        }
-    }
-}
-
-impl<L> Shared<L> {
-    fn settings(&self) -> Arc<Settings> {
-        // Every change is one assignment, so it is whole even after a panic.
-        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
-    }
+    segment_wait: Duration,
+    fields: Arc<Fields>,
+    metrics: Metrics,
 }
 
 impl<L> Clone for Delivery<L> {
@@ -99,18 +72,15 @@ impl<L> Clone for Delivery<L> {
 impl<L: Library> Delivery<L> {
     /// A service that answers out of `cache`, and out of `library` what is not there.
     pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, Miss>, metrics: Metrics) -> Self {
-        let settings = RwLock::new(Arc::new(Settings::new(*config)));
-        Self { shared: Arc::new(Shared { library, cache, settings, metrics }) }
-    }
-
-    /// Requests from now on are answered by `config`; those that wait go on by the former one.
-    pub async fn reconfigure(&self, config: &Config) {
-        let settings = Arc::new(Settings::new(*config));
-        let former = std::mem::replace(&mut *self.shared.settings.write().unwrap_or_else(PoisonError::into_inner), settings);
-        if former.config.multivariant_max_age != config.multivariant_max_age {
-            // What is in memory says how long it may be kept.
-            self.shared.cache.invalidate_if(|route| matches!(route, Route::Multivariant { .. })).await;
-        }
+        let shared = Shared {
+            library,
+            cache,
+            waiters: Semaphore::new(config.waiters_max.min(Semaphore::MAX_PERMITS)),
+            segment_wait: config.segment_wait,
+            fields: Arc::new(Fields::new(config)),
+            metrics,
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The title's multivariant playlist has changed in the library: nobody who asks from now on gets the former one.
@@ -125,63 +95,75 @@ impl<L: Library> Delivery<L> {
 
     /// Answers one request; its body, if any, does not matter.
     pub async fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
-        self.answer_and_tell(method, path, headers).await.0
-    }
-
-    /// Answers one request, and tells what of it is not in the answer.
-    pub async fn answer_and_tell(&self, method: &Method, path: &str, headers: &HeaderMap) -> (Response<Body>, Told) {
         let route = Route::parse(path);
         let class = route.as_ref().map_or(Class::Other, Class::of);
-        let mut cache = None;
-        let (response, outcome) = self.response(method, route, class, headers, &mut cache).await;
+        let (response, outcome) = self.response(method, route, class, headers).await;
         let body_bytes = response.body().left_bytes();
         self.shared.metrics.count(class, outcome, body_bytes);
-        (response, Told { route, class, outcome, cache })
+        response
     }
 
-    async fn response(
-        &self,
-        method: &Method,
-        route: Option<Route>,
-        class: Class,
-        headers: &HeaderMap,
-        cache: &mut Option<CacheOutcome>,
-    ) -> (Response<Body>, Outcome) {
-        let head = method == Method::HEAD;
+    async fn response(&self, method: &Method, route: Option<Route>, class: Class, headers: &HeaderMap) -> (Response<Body>, Outcome) {
+        let (head, fields) = (method == Method::HEAD, &self.shared.fields);
         if method == Method::OPTIONS {
-            return (response::options(), Outcome::Options);
+            return (response::options(fields), Outcome::Options);
         }
         if !head && method != Method::GET {
-            return response::failure(&Failure::of_method(method), false);
+            return response::failure(fields, &Failure::of_method(method), &Provenance::Unasked, head);
         }
-        let Some(route) = route else { return response::failure(&Failure::NotFound, head) };
-        let object = match self.shared.cache.get(&route).await {
-            Some(object) => {
-                *cache = Some(CacheOutcome::Hit);
-                object
-            }
-            None => match self.shared.fetch(route, class, cache).await {
-                Ok(object) => object,
-                Err(failure) => return response::failure(&failure, head),
+        let Some(route) = route else { return response::failure(fields, &Failure::NotFound, &Provenance::Unasked, head) };
+        let (object, provenance) = match self.shared.cache.get(&route).await {
+            Some(object) => (object, Provenance::HIT),
+            None => match self.shared.fetch(route, class).await {
+                (Ok(object), provenance) => (object, provenance),
+                (Err(failure), provenance) => return response::failure(fields, &failure, &provenance, head),
             },
         };
-        if let Route::Download { title, generation, file } = route {
-            return self.shared.answer_download(download::Address { title, generation, file }, object, head, headers).await;
-        }
-        let object = object.representation(prefers_gzip(headers));
+        self.shared.reply(&object, &provenance, head, headers)
+    }
+}
+
+impl<L> Shared<L> {
+    /// The answer to a `GET` or `HEAD` of an object that is at hand.
+    fn reply(&self, object: &Object, provenance: &Provenance, head: bool, headers: &HeaderMap) -> (Response<Body>, Outcome) {
+        let fields = &self.fields;
+        // What is never coded is not negotiated: whoever refuses it plain gets it plain, for a 406 without `Vary` would be kept by
+        // caches and given to all (RFC 9110 12.5.3 asks for no more).
+        let form = match object.coded() {
+            [] => Some(Form::Plain),
+            coded => {
+                choose(headers, object.bytes.len() as u64, coded.iter().filter_map(|form| Some((form.coding?, form.bytes.len() as u64))))
+            }
+        };
+        let Some(form) = form else { return response::failure(fields, &Failure::NotAcceptable, provenance, head) };
+        let varies = !object.coded().is_empty();
+        let object = object.form(form);
         let representation = Representation {
             etag: object.etag().to_str().unwrap_or_default(),
             last_modified_s: object.last_modified_s(),
             length_bytes: object.bytes.len() as u64,
             immutable: object.immutable,
+            coded: object.coding.is_some(),
         };
-        match decide(&RequestFacts { head, headers }, &representation) {
+        let (mut response, outcome) = match decide(&RequestFacts { head, headers }, &representation) {
             Reply::Whole => (response::whole(object, head), Outcome::Whole),
             Reply::Part(range) => (response::part(object, range), Outcome::Part),
+            Reply::Parts(ranges) => (response::parts(object, &ranges), Outcome::Part),
             Reply::NotModified => (response::not_modified(object), Outcome::NotModified),
             Reply::PreconditionFailed => (response::precondition_failed(object), Outcome::PreconditionFailed),
-            Reply::Unsatisfiable => response::failure(&Failure::Unsatisfiable { length_bytes: representation.length_bytes }, head),
+            Reply::Unsatisfiable => {
+                let failure = Failure::Unsatisfiable { length_bytes: representation.length_bytes, varies };
+                return response::failure(fields, &failure, provenance, head);
+            }
+        };
+        if matches!(outcome, Outcome::Whole | Outcome::Part) && wants_sha256(headers) {
+            response::tell_digest(object, response.headers_mut());
         }
+        // The fields that were made with the object tell of a hit.
+        if provenance.outcome() != Some(CacheOutcome::Hit) {
+            fields.tell(provenance, object.immutable, None, response.headers_mut());
+        }
+        (response, outcome)
     }
 }
 

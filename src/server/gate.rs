@@ -1,5 +1,5 @@
-//! What every request passes before the service sees it: the rules for `Host` (RFC 9112 3.2) and `Transfer-Encoding` (6.1) that
-//! hyper leaves to us, and the connection's pace.
+//! What every request passes before the service sees it: the rules for targets and `Host` (RFC 9112 3.2) and `Transfer-Encoding`
+//! (6.1) that hyper leaves to us, and the connection's pace.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::{CONNECTION, HOST, HeaderMap, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::uri::Authority;
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{Either, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
@@ -48,7 +48,8 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let handling = self.pace.handle();
-        if !host_is_right(request.version(), request.headers()) || !coding_is_right(request.headers()) {
+        let (method, target, headers) = (request.method(), request.uri(), request.headers());
+        if !target_is_right(method, target) || !host_is_right(request.version(), headers) || !coding_is_right(headers) {
             return Box::pin(async { Ok(bad_request()) });
         }
         if let Some(peer) = self.manner.peer {
@@ -72,6 +73,17 @@ where
     }
 }
 
+/// A target is a path, or a whole URI without a user; an asterisk for `OPTIONS` and a mere host for `CONNECT` alone (RFC 9112
+/// 3.2, RFC 9110 4.2.4).
+fn target_is_right(method: &Method, target: &Uri) -> bool {
+    let form_is_right = match target.path() {
+        "*" => *method == Method::OPTIONS,
+        "" => *method == Method::CONNECT,
+        path => path.starts_with('/'),
+    };
+    form_is_right && target.authority().is_none_or(|authority| !authority.as_str().contains('@'))
+}
+
 /// HTTP/1.1 needs exactly one `Host`, HTTP/1.0 may have one; its value is a host with or without a port, and no user. HTTP/2
 /// has `:authority` instead, which is part of the target.
 fn host_is_right(version: Version, headers: &HeaderMap) -> bool {
@@ -80,10 +92,17 @@ fn host_is_right(version: Version, headers: &HeaderMap) -> bool {
     match host {
         Some(host) => {
             let authority = Authority::try_from(host.as_bytes());
-            further.is_none() && authority.is_ok_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
+            further.is_none() && authority.is_ok_and(|authority| is_host(&authority))
         }
         None => version != Version::HTTP_11,
     }
+}
+
+/// Whether it is a host, with or without a port.
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.host();
+    let port = authority.as_str().strip_prefix(host).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    !host.is_empty() && port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A body is chunked once or not at all; any other coding hides where it ends.
@@ -109,6 +128,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn targets() {
+        for (method, target, right) in [
+            (Method::GET, "/", true),
+            (Method::GET, "/t/x?y=z@a", true),
+            (Method::GET, "/@", true),
+            (Method::GET, "http://h", true),
+            (Method::GET, "http://h:80/t/x", true),
+            (Method::GET, "http://u@h/t/x", false),
+            (Method::GET, "http://u:p@h/t/x", false),
+            (Method::GET, "foo", false),
+            (Method::GET, "h:80", false),
+            (Method::GET, "*", false),
+            (Method::OPTIONS, "*", true),
+            (Method::OPTIONS, "/", true),
+            (Method::CONNECT, "h:80", true),
+        ] {
+            assert_eq!(target_is_right(&method, &target.parse().expect("a target")), right, "{method} {target}");
+        }
+    }
+
+    #[test]
     fn codings() {
         for (codings, right) in [
             (&[][..], true),
@@ -132,6 +172,10 @@ mod tests {
         for (version, hosts, right) in [
             (Version::HTTP_11, &["h"][..], true),
             (Version::HTTP_11, &["h:8080"], true),
+            (Version::HTTP_11, &["h:"], true),
+            (Version::HTTP_11, &["h:x"], false),
+            (Version::HTTP_11, &["h:80:80"], false),
+            (Version::HTTP_11, &["[::1]x"], false),
             (Version::HTTP_11, &["[::1]:8080"], true),
             (Version::HTTP_11, &[], false),
             (Version::HTTP_11, &[""], false),

@@ -5,6 +5,7 @@
 mod access_log;
 mod architecture;
 mod browser;
+mod caches;
 mod capacity;
 mod channels;
 mod clips;

@@ -3,14 +3,15 @@
 //! What belongs here: listener and delivery together over raw sockets, with a library that knows one title. No real server.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use headwater::cache::{self, Cache};
-use headwater::delivery::{self, Delivery, Document, Library, Miss, SegmentAddress, SegmentFacts};
-use headwater::server::{self, Listener};
-use headwater::title::{ContentHash, Generation, SegmentNumber, Still, TitleId, TrackId};
+use headwater::delivery::{self, Delivery, Document, Ingredients, Library, Miss, Presence, SegmentAddress, SegmentFacts, SurrogateKeys};
+use headwater::server::{self, Listener, LiveConfig, Threads};
+use headwater::title::{ContentHash, Download, Generation, SegmentNumber, Still, TitleId, TrackId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -30,8 +31,8 @@ fn document(text: &'static str) -> Result<Document, Miss> {
 }
 
 impl Library for Shelf {
-    fn knows(&self, title: TitleId) -> bool {
-        title == self.0
+    fn presence(&self, title: TitleId) -> Presence {
+        if title == self.0 { Presence::Here } else { Presence::Unknown }
     }
 
     async fn multivariant(&self, _: TitleId) -> Result<Document, Miss> {
@@ -69,6 +70,22 @@ impl Library for Shelf {
     async fn read_segment(&self, _: SegmentAddress, _: &SegmentFacts) -> Result<Bytes, Miss> {
         Ok(segment_bytes())
     }
+
+    async fn made_segment(&self, _: SegmentAddress) -> Option<SegmentFacts> {
+        None
+    }
+
+    async fn download(&self, _: TitleId, _: Generation, _: Download) -> Result<Ingredients, Miss> {
+        Err(Miss::Unknown)
+    }
+
+    async fn read_parts(&self, _: TitleId, _: ContentHash, _: Vec<Range<u64>>) -> Result<Vec<Bytes>, Miss> {
+        Err(Miss::Unknown)
+    }
+
+    async fn title_name(&self, _: TitleId) -> Option<Arc<str>> {
+        None
+    }
 }
 
 struct Origin {
@@ -79,27 +96,32 @@ struct Origin {
 
 async fn origin() -> Origin {
     let title = TitleId::new(1_700_000_000_000, 7);
-    let limits = cache::Config { bytes: 64 << 20, fill_bytes_max: 16 << 20, fills_max: 64 };
+    let limits = cache::Config { bytes: 64 << 20, fills_max: 64, read_ahead: 0 };
     let config = delivery::Config {
         segment_wait: Duration::from_secs(8),
         waiters_max: 100,
+        generation_grace: Duration::from_secs(60),
+        surrogate_keys: SurrogateKeys::Off,
         multivariant_max_age: Duration::from_secs(5),
         cdn_multivariant_max_age: None,
         cdn_immutable_max_age: None,
         alt_svc: None,
     };
     let cache = Cache::new(&limits, cache::Metrics::default());
+    let arena = cache.arena();
     let delivery = Delivery::new(&config, Arc::new(Shelf(title)), cache, delivery::Metrics::default());
-    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), Threads::Shared).expect("a port");
     let (address, stop) = (listener.address(), CancellationToken::new());
     let limits = server::Config {
         connections_max: 100,
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         drain: Duration::from_secs(1),
+        tells_peer: false,
+        threads: Threads::Shared,
     };
     let stopping = stop.clone();
-    tokio::spawn(async move { listener.serve(delivery, limits, &server::Metrics::default(), stopping).await });
+    tokio::spawn(async move { listener.serve(delivery, LiveConfig::from(limits), arena, &server::Metrics::default(), stopping).await });
     Origin { address, title, _stop: stop.drop_guard() }
 }
 

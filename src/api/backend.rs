@@ -42,6 +42,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Any [`SubtitleError`].
     fn remove_subtitles(&self, id: TitleId, language: LanguageTag, kind: TextKind) -> BoxFuture<'_, Result<TitleRecord, SubtitleError>>;
 
+    /// Drops what is in memory of a title, and has caches told to do the same. When it returns, memory is empty of it. The future
+    /// is run to its end.
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()>;
+
     /// Live figures of a title that is being processed; absent for any other.
     fn progress(&self, id: TitleId) -> Option<Progress>;
 

@@ -12,6 +12,7 @@ mod linger;
 mod live;
 mod openapi;
 mod pacing;
+mod purge;
 mod reload;
 mod request;
 mod source;

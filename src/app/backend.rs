@@ -12,7 +12,7 @@ use crate::api::{
     self, Backend, DeleteError, NotReady, Progress, ReceiveError, ReloadError, Reloaded, SubtitleError, SubtitleFile, UploadBody,
 };
 use crate::catalogue::{self, TitleRecord};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Purger};
 use crate::ingest::receive::Refused;
 use crate::ingest::{self, Ingest, subtitles};
 use crate::schedule::{Clock, Scheduler};
@@ -30,6 +30,8 @@ pub struct Flows {
     pub shelf: Arc<Shelf>,
     /// Answers viewers out of memory.
     pub delivery: Delivery<Shelf>,
+    /// Tells caches what to drop.
+    pub purger: Purger,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// Whether this server can serve.
@@ -62,7 +64,7 @@ impl Backend for Flows {
             })?;
             // Viewers are told nothing of it any more from the moment on when the deletion is answered.
             self.shelf.remove(id);
-            self.delivery.forget(id).await;
+            self.delivery.forget(id);
             Ok(())
         }
         .boxed()
@@ -75,7 +77,7 @@ impl Backend for Flows {
             let changed = self.ingest.put_subtitles(id, file, self.live.get().subtitles_bytes_max).await;
             let (title, replaced) = changed.map_err(|error| subtitle_refusal(id, error))?;
             // Whoever asks once the change is answered gets the new playlist.
-            self.delivery.invalidate(id).await;
+            self.delivery.invalidate(id);
             Ok((title, replaced))
         }
         .boxed()
@@ -85,8 +87,16 @@ impl Backend for Flows {
         async move {
             let changed = self.ingest.remove_subtitles(id, &language, kind).await;
             let title = changed.map_err(|error| subtitle_refusal(id, error))?;
-            self.delivery.invalidate(id).await;
+            self.delivery.invalidate(id);
             Ok(title)
+        }
+        .boxed()
+    }
+
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()> {
+        async move {
+            self.delivery.forget(id);
+            self.purger.all(id);
         }
         .boxed()
     }

@@ -5,9 +5,11 @@ mod data;
 mod follow;
 mod library;
 mod listeners;
+mod listing;
 mod manager;
 mod reload;
 mod serve;
+mod sweep;
 mod transcode;
 
 use std::future::Future;

@@ -107,7 +107,7 @@ impl Reload {
         self.api.set(tunable(config));
         self.ingest.reconfigure(config.upload.bytes_max, config.upload.idle_timeout);
         self.scheduler.reconfigure(scheduling);
-        self.delivery.reconfigure(&config.delivery).await;
+        self.delivery.reconfigure(&config.delivery);
         Ok(next)
     }
 }

@@ -21,11 +21,12 @@ use super::library::Shelf;
 use super::listeners::Listeners;
 use super::manager::{Manager, Sockets};
 use super::reload::{Reload, tunable};
+use super::sweep::sweep;
 use super::{clock, schedule_settings};
 use crate::api;
-use crate::cache::Cache;
+use crate::cache::{Absence, Cache, CacheKey};
 use crate::config::Loaded;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Purger};
 use crate::ingest::Ingest;
 use crate::ingest::receive::{ReceiveLimits, Receiver};
 use crate::schedule::Scheduler;
@@ -82,7 +83,8 @@ pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Si
         config.upload.idle_timeout,
     );
 
-    let shelf = Arc::new(Shelf::new(catalogue.clone(), store, scheduler.clone()));
+    let (grace, documents_bytes) = (config.delivery.generation_grace, config.cache.documents_bytes());
+    let shelf = Arc::new(Shelf::new(catalogue.clone(), store, scheduler.clone(), clock.clone(), grace, documents_bytes));
     let cache = Cache::new(&config.cache, metrics.cache.clone());
     let delivery = Delivery::new(&config.delivery, Arc::clone(&shelf), cache.clone(), metrics.delivery.clone());
 
@@ -96,6 +98,14 @@ pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Si
     let stop = CancellationToken::new();
     let (public_scheme, public) = listeners.for_players();
     let live = api::Live::new(tunable(&config));
+    let (purger, purging) = match config.purge.clone() {
+        Some(purge) => {
+            let (purger, sender) = Purger::new(purge, metrics.purge.clone());
+            (purger, Some(tokio::spawn(sender.run(stop.clone()))))
+        }
+        None => (Purger::default(), None),
+    };
+    let sweeping = tokio::spawn(sweep(Arc::clone(&shelf), delivery.clone(), ingest.clone(), grace, stop.clone()));
     let api = api::Settings {
         live: live.clone(),
         public,
@@ -125,6 +135,7 @@ pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Si
         scheduler: scheduler.clone(),
         shelf,
         delivery: delivery.clone(),
+        purger: purger.clone(),
         metrics: Arc::clone(&metrics),
         health: Arc::clone(&health),
         clock,
@@ -141,7 +152,7 @@ pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Si
         let scheduler = scheduler.clone();
         async move { scheduler.run().await }
     });
-    let following = tokio::spawn(follower.run(stop.clone()));
+    let following = tokio::spawn(follower.telling(purger).run(stop.clone()));
     let tending = tokio::spawn(tend(cache.clone(), stop.clone()));
     let watching = tls.map(|tls| tokio::spawn(tls.watch(stop.clone())));
     let Listeners { public, tls, admin } = listeners;
@@ -185,6 +196,10 @@ pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Si
     making.await?;
     following.await?;
     tending.await?;
+    sweeping.await?;
+    if let Some(purging) = purging {
+        purging.await?;
+    }
     if let Some(watching) = watching {
         watching.await?;
     }
@@ -209,13 +224,13 @@ fn raise_open_files() {
 
 async fn tend<K, E>(cache: Cache<K, E>, stop: CancellationToken)
 where
-    K: std::hash::Hash + Eq + Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
+    K: CacheKey,
+    E: Absence,
 {
     let mut turns = tokio::time::interval(TENDING);
     loop {
         tokio::select! {
-            _ = turns.tick() => cache.maintain().await,
+            _ = turns.tick() => cache.maintain(),
             () = stop.cancelled() => return,
         }
     }

@@ -9,6 +9,7 @@ use http::header::{
 };
 
 use super::coded::code;
+use crate::cmaf::Progressive;
 use crate::semantics::{Coding, Form};
 use crate::title::ContentHash;
 
@@ -32,6 +33,8 @@ pub struct Object {
     pub coding: Option<Coding>,
     /// The same in each coding: other representations, with tags of their own. None for what is never coded.
     coded: Vec<Self>,
+    length_bytes: u64,
+    file: Option<Box<Progressive>>,
     hash: ContentHash,
     etag: HeaderValue,
     last_modified: HeaderValue,
@@ -58,18 +61,38 @@ impl Object {
         // Neither a date nor digits in quotes can be refused as a field's value.
         let field = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
         Self {
+            length_bytes: bytes.len() as u64,
             bytes,
             content_type,
             cache_control,
             immutable,
             coding: None,
             coded: Vec::new(),
+            file: None,
             hash,
             etag: field(&etag),
             last_modified: field(&date),
             last_modified_s,
             fields: HeaderMap::new(),
         }
+    }
+
+    /// Makes it the object of a body that is not in memory, and has `length_bytes`.
+    #[must_use]
+    pub fn elsewhere(self, length_bytes: u64) -> Self {
+        Self { length_bytes, ..self }
+    }
+
+    /// Makes it the object of a progressive file, whose body is not in memory: what is kept is where it lies.
+    #[must_use]
+    pub fn with_file(self, file: Progressive) -> Self {
+        let object = self.elsewhere(file.length_bytes());
+        Self { file: Some(Box::new(file)), ..object }
+    }
+
+    /// The progressive file that it stands for.
+    pub fn file(&self) -> Option<&Progressive> {
+        self.file.as_deref()
     }
 
     /// Adds the coded forms, each made once. For text: coded media only grows. It takes some milliseconds for 100 kB.
@@ -106,7 +129,7 @@ impl Object {
         let mut fields = HeaderMap::with_capacity(further.len() + 8);
         fields.extend(further.clone());
         fields.insert(CONTENT_TYPE, self.content_type.clone());
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(self.bytes.len()));
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(self.length_bytes));
         fields.insert(ETAG, self.etag.clone());
         fields.insert(LAST_MODIFIED, self.last_modified.clone());
         fields.insert(CACHE_CONTROL, self.cache_control.clone());
@@ -139,10 +162,16 @@ impl Object {
         }
     }
 
-    /// Bytes of memory of all its forms: bodies and fields.
+    /// Length of the body, wherever it is.
+    pub fn length_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
+    /// Bytes of memory of all its forms: bodies, fields, and where a body lies that is not kept.
     pub fn memory_bytes(&self) -> u64 {
         let own = self.bytes.len() + size_of::<Self>() + self.fields.capacity() * FIELD_BYTES;
-        own as u64 + self.coded.iter().map(Self::memory_bytes).sum::<u64>()
+        let file_bytes = self.file.as_ref().map_or(0, |file| file.memory_bytes());
+        own as u64 + file_bytes + self.coded.iter().map(Self::memory_bytes).sum::<u64>()
     }
 
     /// The hash of the body, codings applied.

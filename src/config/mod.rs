@@ -43,6 +43,8 @@ pub struct Config {
     pub cache: cache::Config,
     /// Answers to players and CDNs.
     pub delivery: delivery::Config,
+    /// How caches are told what to drop; absent: not at all.
+    pub purge: Option<delivery::PurgeConfig>,
     /// What uploads may take.
     pub upload: UploadSettings,
     /// What files of subtitles may take.

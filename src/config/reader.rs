@@ -208,6 +208,24 @@ impl Reader {
         })
     }
 
+    /// Fields of an HTTP message, `Name: value`, one a line. Their values may be secret: nothing of them is printed.
+    pub(super) fn secret_fields(&mut self, key: &'static str) -> Option<Vec<(String, String)>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            let mut fields = Vec::new();
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                let (name, value) = line.split_once(':').ok_or("expected 'Name: value', one a line")?;
+                let name_is_one = http::HeaderName::try_from(name.trim()).is_ok();
+                if !name_is_one || http::HeaderValue::try_from(value.trim()).is_err() {
+                    return Err("expected 'Name: value', one a line".to_owned());
+                }
+                fields.push((name.trim().to_owned(), value.trim().to_owned()));
+            }
+            let shown = if fields.is_empty() { "" } else { Secret::MASK };
+            Ok((fields, shown.into()))
+        })
+    }
+
     /// One of the given words.
     pub(super) fn choice<T: Clone>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         self.take(key, |raw| {

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use super::reader::Reader;
 use super::{
     AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, TlsSettings, UploadSettings, WorkerSettings,
 };
+use crate::delivery::{PurgeConfig, SurrogateKeys};
 use crate::title::{DeinterlacePolicy, Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
@@ -26,6 +27,14 @@ const PRESETS: [&str; 10] = ["ultrafast", "superfast", "veryfast", "faster", "fa
 const DEINTERLACE: [(&str, DeinterlacePolicy); 3] =
     [("field", DeinterlacePolicy::Field), ("frame", DeinterlacePolicy::Frame), ("off", DeinterlacePolicy::Off)];
 
+/// Fields that carry surrogate keys.
+const SURROGATE_KEYS: [(&str, SurrogateKeys); 4] = [
+    ("off", SurrogateKeys::Off),
+    ("surrogate-key", SurrogateKeys::SurrogateKey),
+    ("cache-tag", SurrogateKeys::CacheTag),
+    ("both", SurrogateKeys::Both),
+];
+
 /// Reads every key; nothing when one is at fault.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     // Each section is read before any of them is asked for, so that the faults of all are found.
@@ -35,6 +44,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     let data = data(reader);
     let cache = cache(reader);
     let delivery = delivery(reader);
+    let purge = purge(reader);
     let upload = upload(reader);
     let subtitles = reader.bytes("subtitles.bytes_max", 1..=64 * MIB).map(|bytes_max| SubtitleSettings { bytes_max });
     let worker = worker(reader);
@@ -50,6 +60,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         data: data?,
         cache: cache?,
         delivery: delivery?,
+        purge: purge?,
         upload: upload?,
         subtitles: subtitles?,
         worker: worker?,
@@ -156,9 +167,9 @@ fn data(reader: &mut Reader) -> Option<DataSettings> {
 
 fn cache(reader: &mut Reader) -> Option<cache::Config> {
     let bytes = reader.bytes("cache.bytes", MIB..=1024 * TIB);
-    let fill_bytes_max = reader.bytes("cache.fill_bytes_max", MIB..=TIB);
     let fills_max = reader.integer("cache.fills_max", 1..=1_000_000_u32);
-    Some(cache::Config { bytes: bytes?, fill_bytes_max: fill_bytes_max?, fills_max: fills_max? as usize })
+    let read_ahead = reader.integer("cache.read_ahead", 0..=16_u32);
+    Some(cache::Config { bytes: bytes?, fills_max: fills_max? as usize, read_ahead: read_ahead? })
 }
 
 fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
@@ -171,6 +182,8 @@ fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
     let cdn_multivariant_max_age = reader.optional_seconds("delivery.cdn_multivariant_max_age", Duration::ZERO..=DAY * 365);
     let cdn_immutable_max_age = reader.optional_seconds("delivery.cdn_immutable_max_age", Duration::ZERO..=DAY * 365);
     let alt_svc = reader.optional_field("delivery.alt_svc");
+    let generation_grace = reader.duration("delivery.generation_grace", Duration::ZERO..=DAY * 365);
+    let surrogate_keys = reader.choice("delivery.surrogate_keys", &SURROGATE_KEYS);
     Some(delivery::Config {
         segment_wait: segment_wait?,
         waiters_max: waiters_max? as usize,
@@ -178,7 +191,32 @@ fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
         cdn_multivariant_max_age: cdn_multivariant_max_age?,
         cdn_immutable_max_age: cdn_immutable_max_age?,
         alt_svc: alt_svc?,
+        generation_grace: generation_grace?,
+        surrogate_keys: surrogate_keys?,
     })
+}
+
+/// Absent without a URL; everything is read all the same, so that faults show.
+fn purge(reader: &mut Reader) -> Option<Option<PurgeConfig>> {
+    let url = reader.text("purge.url", |_| Ok(()));
+    let method = reader.text("purge.method", |text| Method::from_bytes(text.as_bytes()).map(drop).map_err(|_| "expected a method".into()));
+    let fields = reader.secret_fields("purge.headers");
+    let body = reader.text("purge.body", |_| Ok(()));
+    let attempts = reader.integer("purge.attempts", 1..=100_u32);
+    let timeout = reader.duration("purge.timeout", Duration::from_millis(100)..=HOUR);
+    let config = PurgeConfig {
+        url: url?,
+        method: Method::from_bytes(method?.as_bytes()).ok()?,
+        fields: fields?,
+        body: body?,
+        attempts: attempts?,
+        timeout: timeout?,
+    };
+    if config.url.is_empty() {
+        return Some(None);
+    }
+    config.check().map_err(|why| reader.refuse("purge.url", why)).ok()?;
+    Some(Some(config))
 }
 
 fn upload(reader: &mut Reader) -> Option<UploadSettings> {

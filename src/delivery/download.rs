@@ -4,21 +4,22 @@
 //! are read. Its bytes pass by the cache: a segment that is in memory is used, one that is not is read in pieces and not kept,
 //! so that people who fetch whole films do not drive out what viewers share. No encoder ever runs for one.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::HeaderValue;
 use tokio::time::{Instant, timeout};
 
-use super::fetch::{AUDIO, READ_TIMEOUT, VIDEO, immutable};
-use super::response::{self, Failure, RETRY_AFTER};
-use super::{Body, BodyError, Ingredients, Library, Miss, Outcome, Shared};
-use crate::cache::{FillRoom, Object};
+use super::fetch::{AUDIO, Load, NoObject, READ_TIMEOUT, VIDEO, immutable};
+use super::response::RETRY_AFTER;
+use super::stream::Source;
+use super::{BodyError, Ingredients, Library, Miss, Shared};
+use crate::cache::{Cache, OBJECT_BYTES, Object, Room};
 use crate::cmaf::{self, Piece, Progressive, ProgressiveBuilder, SegmentSource, SegmentTable, SegmentTables};
-use crate::semantics::{Reply, Representation, RequestFacts, Route, attachment, decide};
+use crate::semantics::{Route, attachment};
 use crate::title::{Download, Generation, SegmentNumber, TitleId};
 
 /// Longest time to put a file together; as it outlives who asked, who asks again finds it done.
@@ -27,8 +28,8 @@ const BUILD_TIMEOUT: Duration = Duration::from_secs(60);
 const TABLES_AT_ONCE: usize = 8;
 /// Longest time to learn a title's name.
 const NAME_TIMEOUT: Duration = Duration::from_secs(1);
-/// Most bytes that one body holds of a segment that is not in the cache; it holds so many of each track.
-const PIECE_BYTES_MAX: u64 = 64 << 10;
+/// Most bytes that are read at once of a segment that is not in the cache; a stream holds so many of each track.
+const HELD_BYTES_MAX: u64 = 64 << 10;
 
 /// Names a progressive file.
 #[derive(Clone, Copy, Debug)]
@@ -39,21 +40,25 @@ pub(super) struct Address {
 }
 
 /// Puts a file together, but for the bytes that stay in segments.
-pub(super) async fn load<L: Library>(library: &L, address: Address, room: FillRoom) -> Result<Object, Miss> {
+pub(super) async fn load<L: Library>(load: &Load<L>, address: Address, room: Room) -> Result<Object, Miss> {
+    let library = &*load.library;
     let late = |_| Miss::Unavailable { retry_after: RETRY_AFTER };
     let Address { title, generation, file } = address;
     let ingredients = timeout(READ_TIMEOUT, library.download(title, generation, file)).await.map_err(late)??;
     let tracks: Vec<_> = ingredients.tracks.iter().map(|(track, _)| *track).collect();
     let building = async {
-        let _room = room.reserve(cmaf::room_bytes(&ingredients.plan, &tracks)).await;
-        build(library, address, &ingredients).await
+        let reservation = room.reserve(cmaf::room_bytes(&ingredients.plan, &tracks)).await;
+        Ok((build(library, address, &ingredients).await?, reservation))
     };
-    let (file, hash) = timeout(BUILD_TIMEOUT, building).await.map_err(late)??;
+    let ((file, hash), reservation) = timeout(BUILD_TIMEOUT, building).await.map_err(late)??;
     let content_type = match address.file {
         Download::Film(_) => VIDEO,
         Download::Sound(_) => AUDIO,
     };
-    Ok(Object::new(Bytes::new(), hash, ingredients.changed_at_ms, content_type, immutable(), true).with_file(file))
+    let object = Object::new(Bytes::new(), hash, ingredients.changed_at_ms, content_type, immutable(), true).with_file(file);
+    let mut object = load.fields.dress(&load.route, object);
+    object.bytes = reservation.shrink(object.memory_bytes() + OBJECT_BYTES).hold(object.bytes);
+    Ok(object)
 }
 
 async fn build<L: Library>(
@@ -109,71 +114,36 @@ async fn tables<L: Library>(
 }
 
 impl<L: Library> Shared<L> {
-    /// The answer to a request for a progressive file.
-    pub(super) async fn answer_download(
-        self: &Arc<Self>,
-        address: Address,
-        object: Arc<Object>,
-        head: bool,
-        headers: &HeaderMap,
-    ) -> (Response<Body>, Outcome) {
-        let Some(file) = object.file() else { return response::failure(&Failure::Unavailable(RETRY_AFTER), head) };
-        let length_bytes = file.length_bytes();
-        let representation = Representation {
-            etag: object.etag().to_str().unwrap_or_default(),
-            last_modified_s: object.last_modified_s(),
-            length_bytes,
-            immutable: object.immutable,
-        };
-        let range = match decide(&RequestFacts { head, headers }, &representation) {
-            Reply::Whole => None,
-            Reply::Part(range) => Some(range),
-            Reply::NotModified => return (response::not_modified(&object), Outcome::NotModified),
-            Reply::PreconditionFailed => return (response::precondition_failed(&object), Outcome::PreconditionFailed),
-            Reply::Unsatisfiable => return response::failure(&Failure::Unsatisfiable { length_bytes }, head),
-        };
-        // The fields of any object, but for the length: of the body nothing is in the object.
-        let mut response = response::whole(&object, true);
-        let (start, end) = range.map_or((0, length_bytes), |range| (range.first(), range.last() + 1));
-        let fields = response.headers_mut();
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(end - start));
-        if let Ok(disposition) = HeaderValue::try_from(self.disposition(address).await) {
-            fields.insert(CONTENT_DISPOSITION, disposition);
-        }
-        let outcome = match range {
-            None => Outcome::Whole,
-            Some(range) => {
-                response::insert_text(fields, CONTENT_RANGE, format!("bytes {}-{}/{length_bytes}", range.first(), range.last()));
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                Outcome::Part
-            }
-        };
-        if !head {
-            let reading = Reading { shared: Arc::clone(self), address, object, position: start, end, held: Vec::new() };
-            let pieces = stream::unfold(reading, async |mut reading| Some((reading.next().await?, reading)));
-            *response.body_mut() = Body::streamed(Box::pin(pieces), end - start);
-        }
-        (response, outcome)
-    }
-
-    async fn disposition(&self, address: Address) -> String {
+    /// What a download is to be called, as `Content-Disposition`.
+    pub(super) async fn disposition(&self, address: Address) -> Option<HeaderValue> {
         let name = timeout(NAME_TIMEOUT, self.library.title_name(address.title)).await.ok().flatten();
-        attachment(name.as_deref().unwrap_or_default(), address.file)
+        HeaderValue::try_from(attachment(name.as_deref().unwrap_or_default(), address.file)).ok()
     }
 }
 
-/// A body on its way: what is left of it.
-struct Reading<L> {
-    shared: Arc<Shared<L>>,
+/// What the body of a progressive file is read from.
+pub(super) struct File<L> {
+    library: Arc<L>,
+    cache: Cache<Route, NoObject>,
     address: Address,
     object: Arc<Object>,
-    position: u64,
-    end: u64,
     /// What was read last of each track: slices are often shorter than what is worth a read.
     held: Vec<Held>,
 }
 
-/// Bytes of a segment.
+impl<L> File<L> {
+    pub(super) fn new(library: Arc<L>, cache: Cache<Route, NoObject>, address: Address, object: Arc<Object>) -> Self {
+        Self { library, cache, address, object, held: Vec::new() }
+    }
+}
+
+impl<L> Clone for File<L> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.library), self.cache.clone(), self.address, Arc::clone(&self.object))
+    }
+}
+
+/// Bytes of a segment, with the room that they take.
 struct Held {
     source: SegmentSource,
     start: u64,
@@ -189,58 +159,48 @@ impl Held {
     }
 }
 
-impl<L: Library> Reading<L> {
-    /// The next piece; none at the end, and after one that could not be read.
-    async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        if self.position >= self.end {
-            return None;
-        }
-        let piece = self.read().await;
-        match &piece {
-            Ok(piece) => self.position += piece.len() as u64,
-            Err(_) => self.position = self.end,
-        }
-        Some(piece)
-    }
+impl<L: Library> Source for File<L> {
+    // It holds bytes of two tracks beside those that are being sent.
+    const STREAMS: u32 = 2;
 
-    async fn read(&mut self) -> Result<Bytes, BodyError> {
-        let left = self.end - self.position;
-        let (source, range) = match self.object.file().and_then(|file| file.piece_at(self.position)).ok_or(BodyError::WrongLength)? {
+    async fn read(&mut self, range: Range<u64>, room: &Room) -> Result<Bytes, BodyError> {
+        let left = range.end - range.start;
+        let (source, slice) = match self.object.file().and_then(|file| file.piece_at(range.start)).ok_or(BodyError::WrongLength)? {
             Piece::Header(bytes) => {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
                 return Ok(bytes.slice(..length));
             }
-            Piece::Segment(source, range) => (*source, range),
+            Piece::Segment(source, slice) => (*source, slice),
         };
-        let end = range.end.min(range.start + left);
-        if let Some(bytes) = self.held.iter().find_map(|held| held.get(&source, range.start, end)) {
+        let end = slice.end.min(slice.start + left);
+        if let Some(bytes) = self.held.iter().find_map(|held| held.get(&source, slice.start, end)) {
             return Ok(bytes);
         }
-        if let Some(bytes) = self.in_memory(&source, range.start, end).await {
+        if let Some(bytes) = self.in_memory(&source, slice.start, end) {
             return Ok(bytes);
         }
         // On into the slices that come after this one, but not further than was asked for.
-        let range = range.start..source.size_bytes.min(range.start + left.min(PIECE_BYTES_MAX));
-        let reading = self.shared.library.read_parts(self.address.title, source.hash, vec![range.clone()]);
-        let bytes = match timeout(READ_TIMEOUT, reading).await {
-            Ok(Ok(parts)) => parts.into_iter().next().unwrap_or_default(),
-            failed => {
-                tracing::warn!(address = ?self.address, ?range, ?failed, "a download breaks off");
-                return Err(BodyError::Unreadable);
-            }
-        };
-        let held = Held { source, start: range.start, bytes };
-        let piece = held.get(&source, range.start, end).ok_or(BodyError::Unreadable);
+        let range = slice.start..source.size_bytes.min(slice.start + left.min(HELD_BYTES_MAX));
         self.held.retain(|former| former.source.track != source.track);
+        let reservation = room.reserve(range.end - range.start).await;
+        let read = self.library.read_parts(self.address.title, source.hash, vec![range.clone()]).await;
+        let bytes = read.ok().and_then(|parts| parts.into_iter().next()).ok_or_else(|| {
+            tracing::warn!(address = ?self.address, ?range, "a download breaks off");
+            BodyError::Unreadable
+        })?;
+        let held = Held { source, start: range.start, bytes: reservation.hold(bytes) };
+        let piece = held.get(&source, range.start, end).ok_or(BodyError::Unreadable);
         self.held.push(held);
         piece
     }
+}
 
+impl<L> File<L> {
     /// The bytes of a segment that viewers have brought into the cache.
-    async fn in_memory(&self, source: &SegmentSource, start: u64, end: u64) -> Option<Bytes> {
+    fn in_memory(&self, source: &SegmentSource, start: u64, end: u64) -> Option<Bytes> {
         let Address { title, generation, .. } = self.address;
         let route = Route::Segment { title, generation, track: source.track, number: source.number };
-        let segment = self.shared.cache.get(&route).await?;
+        let segment = self.cache.peek(&route)?;
         let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
         (end <= segment.bytes.len()).then(|| segment.bytes.slice(start..end))
     }

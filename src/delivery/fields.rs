@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
-use super::Config;
 use super::provenance::{Provenance, Told, cache_status, server_timing};
+use super::{Config, SurrogateKeys};
 use crate::cache::{CacheOutcome, Object};
 use crate::semantics::{IMMUTABLE_MAX_AGE, Route, cdn_immutable_cache_control, cdn_multivariant_cache_control, multivariant_cache_control};
 use crate::title::{Still, TrackKind};
@@ -28,6 +28,7 @@ pub(super) struct Fields {
     every: HeaderMap,
     multivariant: Lasting,
     immutable: Lasting,
+    surrogate_keys: SurrogateKeys,
     /// `Cache-Control` of multivariant playlists.
     pub(super) multivariant_cache_control: HeaderValue,
 }
@@ -69,8 +70,15 @@ impl Fields {
             multivariant: Lasting::new(&every, config.multivariant_max_age, cdn_multivariant),
             immutable: Lasting::new(&every, IMMUTABLE_MAX_AGE, cdn_immutable),
             multivariant_cache_control: value(multivariant_cache_control(config.multivariant_max_age)),
+            surrogate_keys: config.surrogate_keys,
             every,
         }
+    }
+
+    /// Whether there are fields in all objects that are other ones with another configuration.
+    pub(super) fn differ_of_all(former: &Config, config: &Config) -> bool {
+        (&former.alt_svc, former.cdn_immutable_max_age, former.surrogate_keys)
+            != (&config.alt_svc, config.cdn_immutable_max_age, config.surrogate_keys)
     }
 
     /// Those of every answer.
@@ -92,7 +100,14 @@ impl Fields {
     pub(super) fn dress(&self, route: &Route, object: Object) -> Object {
         let object = if is_text(route) { object.with_codings() } else { object };
         let lasting = if object.immutable { &self.immutable } else { &self.multivariant };
-        object.with_fields(&lasting.hit)
+        match self.surrogate_keys {
+            SurrogateKeys::Off => object.with_fields(&lasting.hit),
+            keys => {
+                let mut further = lasting.hit.clone();
+                keys.put(route, &mut further);
+                object.with_fields(&further)
+            }
+        }
     }
 }
 
@@ -102,7 +117,7 @@ pub(super) fn is_text(route: &Route) -> bool {
         Route::Multivariant { .. } | Route::MediaPlaylist { .. } | Route::IFramePlaylist { .. } => true,
         Route::Segment { track, .. } => track.kind == TrackKind::Text,
         Route::Still { still, .. } => *still == Still::Storyboard,
-        Route::Init { .. } => false,
+        Route::Init { .. } | Route::Download { .. } => false,
     }
 }
 

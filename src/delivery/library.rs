@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::semantics::Route;
 use crate::title::{ContentHash, Download, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TrackId};
 
 /// A playlist, an init segment, a segment of text or a still: small, and read or made whole.
@@ -30,6 +31,14 @@ pub struct SegmentAddress {
     pub track: TrackId,
     /// Which one.
     pub number: SegmentNumber,
+}
+
+impl SegmentAddress {
+    /// The route that names it.
+    pub fn route(self) -> Route {
+        let Self { title, generation, track, number } = self;
+        Route::Segment { title, generation, track, number }
+    }
 }
 
 /// What the ledger says of a finished segment.
@@ -88,13 +97,24 @@ pub enum Miss {
     },
 }
 
+/// What a title is to those who ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is in the catalogue.
+    Here,
+    /// It was deleted not long ago.
+    Gone,
+    /// Nothing is known of it.
+    Unknown,
+}
+
 /// Where objects come from that are not in memory. None of this is asked for an object that is.
 ///
 /// Futures may be dropped at any point when their time is over. A change must be visible here before
 /// [`Delivery::invalidate`](super::Delivery::invalidate) or [`forget`](super::Delivery::forget) is called for it.
 pub trait Library: Send + Sync + 'static {
     /// Whether there is such a title, from memory and at constant cost: strangers may ask it as often as they like.
-    fn knows(&self, title: TitleId) -> bool;
+    fn presence(&self, title: TitleId) -> Presence;
 
     /// The title's multivariant playlist as it is now.
     fn multivariant(&self, title: TitleId) -> impl Future<Output = Result<Document, Miss>> + Send;
@@ -152,4 +172,7 @@ pub trait Library: Send + Sync + 'static {
 
     /// What people call a title, as of some seconds ago.
     fn title_name(&self, title: TitleId) -> impl Future<Output = Option<Arc<str>>> + Send;
+
+    /// The ledger's row of a segment that is made already; nothing is made for this question. Absent also when it cannot be told.
+    fn made_segment(&self, segment: SegmentAddress) -> impl Future<Output = Option<SegmentFacts>> + Send;
 }

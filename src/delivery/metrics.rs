@@ -94,6 +94,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the answer tells of an object, with its validators.
+    pub(super) fn is_of_object(self) -> bool {
+        matches!(self, Self::Whole | Self::Part | Self::NotModified | Self::PreconditionFailed)
+    }
+
     /// Every outcome, in the order of the declaration.
     pub const ALL: [Self; 13] = [
         Self::Whole,
@@ -131,6 +136,31 @@ impl Outcome {
     }
 }
 
+/// Where the bytes of a body come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// They were in memory when they were asked for.
+    Memory,
+    /// They were read, or made, into memory meanwhile.
+    Fill,
+    /// They were read from the store piece by piece, and not kept.
+    Stream,
+}
+
+impl Origin {
+    /// Every origin, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Fill, Self::Stream];
+
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Fill => "fill",
+            Self::Stream => "stream",
+        }
+    }
+}
+
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// Counters of the public listener's answers. Clones count together.
@@ -140,6 +170,8 @@ pub struct Metrics {
     body_bytes: Family<Labels<1>, Counter>,
     waits: Family<Labels<1>, Histogram, fn() -> Histogram>,
     waiting: Gauge,
+    origins: Family<Labels<1>, Counter>,
+    origin_bytes: [Counter; Origin::ALL.len()],
     /// The same counters by class and outcome, found without a lock.
     cells: Arc<[Cell; Class::ALL.len()]>,
 }
@@ -163,7 +195,9 @@ impl Default for Metrics {
                 waits: Histogram::clone(&waits.get_or_create(&[class])),
             }
         });
-        Self { requests, body_bytes, waits, waiting: Gauge::default(), cells: Arc::new(cells) }
+        let origins = Family::default();
+        let origin_bytes = Origin::ALL.map(|from| Counter::clone(&origins.get_or_create(&[("from", from.as_str())])));
+        Self { requests, body_bytes, waits, waiting: Gauge::default(), origins, origin_bytes, cells: Arc::new(cells) }
     }
 }
 
@@ -180,6 +214,7 @@ impl Metrics {
         delivery.register("requests", "Answers by what was asked for and what came of it", self.requests.clone());
         delivery.register_with_unit("body", "Body bytes handed to connections", Unit::Bytes, self.body_bytes.clone());
         delivery.register_with_unit("wait", "Time spent on what was not in memory", Unit::Seconds, self.waits.clone());
+        delivery.register_with_unit("origin", "Body bytes by where they come from", Unit::Bytes, self.origins.clone());
         delivery.register("waiting", "Requests that wait for what is not in memory", self.waiting.clone());
     }
 
@@ -192,6 +227,19 @@ impl Metrics {
         let cell = &self.cells[class as usize];
         cell.requests[outcome as usize].inc();
         cell.body_bytes.inc_by(body_bytes);
+    }
+
+    /// Body bytes that came from there so far.
+    pub fn origin_bytes(&self, from: Origin) -> u64 {
+        self.origin_bytes[from as usize].get()
+    }
+
+    pub(super) fn served(&self, from: Origin, body_bytes: u64) {
+        self.origin_bytes[from as usize].inc_by(body_bytes);
+    }
+
+    pub(super) fn streamed(&self, piece_bytes: u64) {
+        self.served(Origin::Stream, piece_bytes);
     }
 
     pub(super) fn waited(&self, class: Class, time: Duration) {

@@ -1,4 +1,4 @@
-//! Several ranges in one answer: `multipart/byteranges` (RFC 9110 14.6), its heads written out, its parts slices of the object.
+//! Several ranges in one answer: `multipart/byteranges` (RFC 9110 14.6), its heads written out between its parts.
 
 use bytes::Bytes;
 
@@ -10,21 +10,20 @@ use crate::semantics::ByteRange;
 ///
 /// The boundary is of the content hash: a body that had its own hash in it would have to be looked for for longer than the
 /// universe lasts, and it is the same on every node.
-pub(super) fn multipart(object: &Object, ranges: &[ByteRange]) -> (String, Body) {
+pub(super) fn multipart(object: &Object, ranges: &[ByteRange], body: impl Fn(ByteRange) -> Body) -> (String, Body) {
     let hash = object.hash().to_string();
     let boundary = &hash[..32];
     let content_type = String::from_utf8_lossy(object.content_type.as_bytes());
-    let length_bytes = object.bytes.len();
+    let length_bytes = object.length_bytes();
     let mut pieces = Vec::with_capacity(ranges.len() * 2 + 1);
     for (index, range) in ranges.iter().enumerate() {
         let (line, first, last) = (if index == 0 { "" } else { "\r\n" }, range.first(), range.last());
         let head =
             format!("{line}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {first}-{last}/{length_bytes}\r\n\r\n");
-        pieces.push(Bytes::from(head));
-        // The decision was made for this body, so the range lies in it and fits its index type.
-        pieces.push(object.bytes.slice(first as usize..=last as usize));
+        pieces.push(Body::whole(Bytes::from(head)));
+        pieces.push(body(*range));
     }
-    pieces.push(Bytes::from(format!("\r\n--{boundary}--\r\n")));
+    pieces.push(Body::whole(Bytes::from(format!("\r\n--{boundary}--\r\n"))));
     (format!("multipart/byteranges; boundary={boundary}"), Body::joined(pieces))
 }
 
@@ -49,7 +48,8 @@ mod tests {
             true,
         );
         let Selection::Several(ranges) = select(b"bytes=10-12,0-0", 20) else { panic!("two ranges") };
-        let (content_type, body) = multipart(&object, &ranges);
+        let slice = |range: ByteRange| Body::whole(bytes.slice(range.first() as usize..=range.last() as usize));
+        let (content_type, body) = multipart(&object, &ranges, slice);
         let boundary = content_type.strip_prefix("multipart/byteranges; boundary=").expect("a boundary").to_owned();
         let length = body.left_bytes();
         let body = body.collect().await.expect("a body").to_bytes();

@@ -34,7 +34,7 @@ impl Provenance {
 /// The value of `Cache-Status`: for an object with the seconds that it is fresh for, for a failure with its name.
 pub(super) fn cache_status(outcome: CacheOutcome, told: Told) -> String {
     let how = match (outcome, told) {
-        (CacheOutcome::Hit, _) => "hit",
+        (CacheOutcome::Hit | CacheOutcome::Negative, _) => "hit",
         (CacheOutcome::Miss, Told::Object { .. }) => "fwd=miss; stored",
         (CacheOutcome::Collapsed, Told::Object { .. }) => "fwd=miss; stored; collapsed",
         (CacheOutcome::Miss, Told::Failure(_)) => "fwd=miss",

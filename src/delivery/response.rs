@@ -1,4 +1,4 @@
-//! Decisions become responses: status, fields, and a slice of the object as body.
+//! Decisions become responses: status, fields, and what of the object is the body.
 
 use std::fmt;
 use std::io::Write;
@@ -119,7 +119,8 @@ impl Failure {
 /// The answer to a failure: a sentence, kept for seconds or not at all.
 pub(super) fn failure(fields: &Fields, failure: &Failure, provenance: &Provenance, head: bool) -> (Response<Body>, Outcome) {
     let (status, freshness, outcome, sentence) = failure.row();
-    let mut response = with_fields(status, fields.every());
+    let body = if head { Body::default() } else { Body::whole(Bytes::from_static(sentence.as_bytes())) };
+    let mut response = with_fields(status, fields.every(), body);
     let told = response.headers_mut();
     told.insert(CACHE_CONTROL, HeaderValue::from_static(freshness.cache_control()));
     told.insert(CONTENT_TYPE, TEXT);
@@ -148,15 +149,12 @@ pub(super) fn failure(fields: &Fields, failure: &Failure, provenance: &Provenanc
         Failure::NotFound | Failure::Gone | Failure::MethodUnknown => {}
     }
     fields.tell(provenance, false, Some(outcome.as_str()), told);
-    if !head {
-        *response.body_mut() = Body::whole(Bytes::from_static(sentence.as_bytes()));
-    }
     (response, outcome)
 }
 
 /// 204 to `OPTIONS`, a preflight included.
 pub(super) fn options(fields: &Fields) -> Response<Body> {
-    let mut response = with_fields(StatusCode::NO_CONTENT, fields.every());
+    let mut response = with_fields(StatusCode::NO_CONTENT, fields.every(), Body::default());
     let told = response.headers_mut();
     told.insert(ALLOW, METHODS);
     told.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
@@ -165,46 +163,39 @@ pub(super) fn options(fields: &Fields) -> Response<Body> {
     response
 }
 
-/// 200; for `HEAD` the same without the body.
-pub(super) fn whole(object: &Object, head: bool) -> Response<Body> {
-    let mut response = with_fields(StatusCode::OK, object.fields().clone());
-    if !head {
-        *response.body_mut() = Body::whole(object.bytes.clone());
-    }
-    response
+/// 200.
+pub(super) fn whole(object: &Object, body: Body) -> Response<Body> {
+    with_fields(StatusCode::OK, object.fields().clone(), body)
 }
 
 /// 206 with one range.
-pub(super) fn part(object: &Object, range: ByteRange) -> Response<Body> {
-    let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone());
-    // The decision was made for this body, so the range lies in it and fits its index type.
-    let bytes = object.bytes.slice(range.first() as usize..=range.last() as usize);
+pub(super) fn part(object: &Object, range: ByteRange, body: Body) -> Response<Body> {
+    let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone(), body);
     let fields = response.headers_mut();
-    insert_text(fields, CONTENT_LENGTH, format_args!("{}", bytes.len()));
-    insert_text(fields, CONTENT_RANGE, format_args!("bytes {}-{}/{}", range.first(), range.last(), object.bytes.len()));
-    *response.body_mut() = Body::whole(bytes);
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(range.byte_count()));
+    insert_text(fields, CONTENT_RANGE, format_args!("bytes {}-{}/{}", range.first(), range.last(), object.length_bytes()));
     response
 }
 
-/// 206 with several ranges.
-pub(super) fn parts(object: &Object, ranges: &[ByteRange]) -> Response<Body> {
-    let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone());
-    let (content_type, body) = multipart(object, ranges);
+/// 206 with several ranges, each of which `body` gives.
+pub(super) fn parts(object: &Object, ranges: &[ByteRange], body: impl Fn(ByteRange) -> Body) -> Response<Body> {
+    let (content_type, body) = multipart(object, ranges, body);
+    let length_bytes = body.left_bytes();
+    let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone(), body);
     let fields = response.headers_mut();
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(body.left_bytes()));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(length_bytes));
     insert_text(fields, CONTENT_TYPE, format_args!("{content_type}"));
-    *response.body_mut() = body;
     response
 }
 
 /// 304 with what guides a cache, and nothing of the body (RFC 9110 15.4.5).
 pub(super) fn not_modified(object: &Object) -> Response<Body> {
-    with_fields(StatusCode::NOT_MODIFIED, guiding(object))
+    with_fields(StatusCode::NOT_MODIFIED, guiding(object), Body::default())
 }
 
 /// 412 with the validator that the client should have had.
 pub(super) fn precondition_failed(object: &Object) -> Response<Body> {
-    with_fields(StatusCode::PRECONDITION_FAILED, guiding(object))
+    with_fields(StatusCode::PRECONDITION_FAILED, guiding(object), Body::default())
 }
 
 /// What a 200 would tell, less what describes its body.
@@ -221,8 +212,8 @@ pub(super) fn tell_digest(object: &Object, fields: &mut HeaderMap) {
     insert_text(fields, REPR_DIGEST, format_args!("{}", repr_digest(object.hash())));
 }
 
-fn with_fields(status: StatusCode, fields: HeaderMap) -> Response<Body> {
-    let mut response = Response::new(Body::default());
+fn with_fields(status: StatusCode, fields: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = fields;
     response

@@ -66,7 +66,15 @@ impl Driver {
         let peer = address.map(|address| Peer { address, tls: self.tls.is_some() });
         let Some(tls) = &self.tls else {
             let pace = Arc::new(Pace::new(config.header_timeout, config.idle_timeout));
-            return self.converse(&self.protocols.either, Transport::new(stream, self.lender.clone()), service, pace, Manner { peer, strict_transport_security: None }).await;
+            return self
+                .converse(
+                    &self.protocols.either,
+                    Transport::new(stream, self.lender.clone()),
+                    service,
+                    pace,
+                    Manner { peer, strict_transport_security: None },
+                )
+                .await;
         };
         let begun = tokio::select! {
             biased;

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use http::header::{CONNECTION, HOST, HeaderMap, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
 use http::uri::Authority;
@@ -11,9 +12,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{Either, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
+use pin_project_lite::pin_project;
 
 use super::Peer;
-use super::pace::Pace;
+use super::pace::{Handling, Pace};
 
 /// A service behind the gate of one connection.
 pub(super) struct Gate<S> {
@@ -44,32 +46,60 @@ where
 {
     type Response = Response<Either<B, Empty<B::Data>>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Passing<S::Future, B>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let handling = self.pace.handle();
         let (method, target, headers) = (request.method(), request.uri(), request.headers());
         if !target_is_right(method, target) || !host_is_right(request.version(), headers) || !coding_is_right(headers) {
-            return Box::pin(async { Ok(bad_request()) });
+            return Passing::Refused { response: Some(bad_request()) };
         }
         if let Some(peer) = self.manner.peer {
             request.extensions_mut().insert(peer);
         }
-        let (version, pace, strict_transport_security) =
-            (request.version(), Arc::clone(&self.pace), self.manner.strict_transport_security.clone());
-        let answer = self.service.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            drop(handling);
-            if let Some(value) = strict_transport_security {
-                response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+        // Whoever reads `Connection: close` sends no further request into a connection that is about to be closed.
+        let (may_close, strict_transport_security) = (request.version() <= Version::HTTP_11, self.manner.strict_transport_security.clone());
+        Passing::Through { answer: self.service.call(request), handling: Some(handling), may_close, strict_transport_security }
+    }
+}
+
+pin_project! {
+    /// An answer on its way out.
+    #[project = PassingProjection]
+    pub(super) enum Passing<F, B: Body> {
+        Refused { response: Option<Response<Either<B, Empty<B::Data>>>> },
+        Through {
+            #[pin]
+            answer: F,
+            handling: Option<Handling>,
+            may_close: bool,
+            strict_transport_security: Option<HeaderValue>,
+        },
+    }
+}
+
+impl<F, B, E> Future for Passing<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<Either<B, Empty<B::Data>>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            PassingProjection::Refused { response } => Poll::Ready(Ok(response.take().unwrap_or_else(bad_request))),
+            PassingProjection::Through { answer, handling, may_close, strict_transport_security } => {
+                let mut response = ready!(answer.poll(context))?;
+                let ending = handling.take().is_some_and(|handling| handling.is_ending());
+                if *may_close && ending {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                if let Some(value) = strict_transport_security.take() {
+                    response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+                }
+                Poll::Ready(Ok(response.map(Either::Left)))
             }
-            // Whoever reads this sends no further request into a connection that is about to be closed.
-            if version <= Version::HTTP_11 && pace.is_ending() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response.map(Either::Left))
-        })
+        }
     }
 }
 

@@ -169,6 +169,13 @@ impl Pace {
 /// A request that is being worked on.
 pub(super) struct Handling(Arc<Pace>);
 
+impl Handling {
+    /// Whether this answer is the last, on HTTP/1.
+    pub(super) fn is_ending(&self) -> bool {
+        self.0.is_ending()
+    }
+}
+
 impl Drop for Handling {
     fn drop(&mut self) {
         self.0.moved_ms.store(self.0.now_ms(), Ordering::Relaxed);

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub cache: cache::Metrics,
     /// The public listener's answers.
     pub delivery: delivery::Metrics,
+    /// Requests to caches to drop something.
+    pub purge: delivery::PurgeMetrics,
     /// Connections of all listeners.
     pub server: server::Metrics,
     /// Workers and segments.
@@ -45,6 +47,8 @@ impl Default for Metrics {
         let (titles, config_reloads, config_restart_keys) = (Family::default(), Family::default(), Gauge::default());
         cache.register(&mut registry);
         delivery.register(&mut registry);
+        let purge = delivery::PurgeMetrics::default();
+        purge.register(&mut registry);
         server.register(&mut registry);
         schedule.register(&mut registry);
         ingest.register(&mut registry);
@@ -53,7 +57,7 @@ impl Default for Metrics {
         registry.register("config_reloads", "Readings of the configuration after the start, by outcome", config_reloads.clone());
         let waiting = "Keys whose configured values wait for a restart";
         registry.register("config_restart_keys", waiting, config_restart_keys.clone());
-        Self { registry, cache, delivery, server, schedule, ingest, access, titles, config_reloads, config_restart_keys }
+        Self { registry, cache, delivery, purge, server, schedule, ingest, access, titles, config_reloads, config_restart_keys }
     }
 }
 

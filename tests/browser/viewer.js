@@ -23,8 +23,9 @@ const PROGRESS_S = 0.5;
 const PROGRESS_FRAMES = 5;
 // Two pictures that differ by less are of the same moment: half a second of movement at most, and two lossy encodings.
 const ALIKE = 12;
-// A picture that is not on the screen after this will not come.
-const PAINT_MS = 10000;
+// A picture that is not on the screen after this will not come by itself.
+const PAINT_MS = 3000;
+const SEEKS_MAX = 4;
 // A tone below this is silence.
 const SILENCE_DB = -70;
 
@@ -269,16 +270,17 @@ async function seekByThumbnails(url) {
       images.set(tile.url, image);
     }
     const thumbnail = pixels(tile.width, tile.height, images.get(tile.url), tile.x, tile.y, tile.width, tile.height);
-    const seeked = new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
-    // A paused video is painted anew when somebody asks for its pictures.
-    video.requestVideoFrameCallback(() => {});
-    // Into the picture, not onto its edge.
-    video.currentTime = tile.start + 0.01;
-    await seeked;
-    // A seek may be told as done before its picture is there and on the screen.
     let apart = Infinity;
-    for (const end = performance.now() + PAINT_MS; apart >= ALIKE && performance.now() < end; await new Promise(requestAnimationFrame)) {
-      apart = Math.min(apart, difference(thumbnail, pixels(tile.width, tile.height, video)));
+    // A paused video is painted anew when somebody asks for its pictures, and even then not after every seek.
+    for (let attempt = 0; attempt < SEEKS_MAX && apart >= ALIKE; attempt += 1) {
+      const seeked = new Promise((resolve) => video.addEventListener("seeked", resolve, { once: true }));
+      // Into the picture, not onto its edge.
+      video.currentTime = tile.start + 0.01 * (attempt + 1);
+      await seeked;
+      for (const end = performance.now() + PAINT_MS; apart >= ALIKE && performance.now() < end; await new Promise(requestAnimationFrame)) {
+        video.requestVideoFrameCallback(() => {});
+        apart = Math.min(apart, difference(thumbnail, pixels(tile.width, tile.height, video)));
+      }
     }
     state.thumbnails.push({ askedMs: Math.round(asked * 1000), startMs: Math.round(tile.start * 1000), url: tile.url, x: tile.x, y: tile.y, width: tile.width, height: tile.height, difference: apart });
   }

@@ -39,6 +39,7 @@ pub(crate) struct Flows {
     pub(crate) refuse: Mutex<Option<ReceiveError>>,
     broken: Mutex<bool>,
     progress: Mutex<Option<Progress>>,
+    purged: Mutex<Vec<TitleId>>,
 }
 
 impl Backend for Flows {
@@ -101,6 +102,10 @@ impl Backend for Flows {
         .boxed()
     }
 
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()> {
+        async move { self.purged.lock().expect("a lock").push(id) }.boxed()
+    }
+
     fn progress(&self, _: TitleId) -> Option<Progress> {
         *self.progress.lock().expect("a lock")
     }
@@ -146,6 +151,7 @@ impl Control {
             refuse: Mutex::default(),
             broken: Mutex::default(),
             progress: Mutex::default(),
+            purged: Mutex::default(),
         });
         let stop = CancellationToken::new();
         let settings = Settings {

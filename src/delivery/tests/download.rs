@@ -232,7 +232,7 @@ async fn a_new_name_changes_nothing_but_the_name() {
         after.field("content-disposition"),
         Some("attachment; filename=\"Z_rich 720p.mp4\"; filename*=UTF-8''Z%C3%BCrich%20720p.mp4")
     );
-    origin.delivery.forget(origin.title).await;
+    origin.delivery.forget(origin.title);
     origin.fake.titles.lock().expect("no panic").clear();
     assert_eq!(origin.ask("HEAD", &path, &[]).await.status, StatusCode::NOT_FOUND);
 }
@@ -241,7 +241,7 @@ async fn a_new_name_changes_nothing_but_the_name() {
 async fn a_body_holds_little_of_what_is_not_in_the_cache() {
     let origin = Origin::usual().await;
     let response = origin.delivery.answer(&Method::GET, &origin.film("720p.mp4"), &HeaderMap::new()).await;
-    let object = origin.delivery.shared.cache.get(&Route::parse(&origin.film("720p.mp4")).expect("a route")).await.expect("cached");
+    let object = origin.delivery.shared.cache.peek(&Route::parse(&origin.film("720p.mp4")).expect("a route")).expect("cached");
     let Some(Piece::Header(header)) = object.file().expect("a file").piece_at(0) else { panic!("no header") };
     let mut body = response.into_body();
     let mut first = true;

@@ -71,6 +71,8 @@ async fn caches_of_cdns_are_told_apart_where_that_is_configured() {
     let origin = configured(Config {
         segment_wait: Duration::from_secs(8),
         waiters_max: 100,
+        generation_grace: Duration::from_secs(60),
+        surrogate_keys: SurrogateKeys::Off,
         multivariant_max_age: Duration::from_secs(5),
         cdn_multivariant_max_age: Some(Duration::from_secs(3600)),
         cdn_immutable_max_age: Some(Duration::from_secs(86_400)),

@@ -1,18 +1,18 @@
 //! Delivery with a line in the log for each request.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::Either;
 use http::request::Parts;
 use http::{Request, Response};
 
 use super::body::LoggedBody;
 use super::queue::Queue;
 use super::record::{Answered, Facts, Hold, microseconds};
-use crate::delivery::{Body, Delivery, Library, Told};
+use crate::delivery::{Answering, Body, Delivery, Library, Told};
 use crate::schedule::Clock;
 use crate::semantics::{Network, client};
 use crate::server::Peer;
@@ -45,23 +45,28 @@ impl<L> Clone for Logged<L> {
 impl<L: Library, B> hyper::service::Service<Request<B>> for Logged<L> {
     type Response = Response<LoggedBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering<Self::Response>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
-        let delivery = self.delivery.clone();
         let (parts, _body) = request.into_parts();
+        let answered = self.delivery.at_once(&parts.method, parts.uri.path(), &parts.headers);
         let Some(settings) = &self.settings else {
-            return Box::pin(async move {
-                let response = delivery.answer(&parts.method, parts.uri.path(), &parts.headers).await;
-                Ok(response.map(LoggedBody::unlogged))
-            });
+            return match answered {
+                Ok((response, _)) => Either::Left(ready(Ok(response.map(LoggedBody::unlogged)))),
+                Err(later) => Either::Right(Box::pin(async move {
+                    let (response, _) = later.answer(&parts.method, &parts.headers).await;
+                    Ok(response.map(LoggedBody::unlogged))
+                })),
+            };
         };
         let mut asked = Asked::new(Arc::clone(settings), parts);
-        Box::pin(async move {
-            let parts = &asked.parts;
-            let (response, told) = delivery.answer_and_tell(&parts.method, parts.uri.path(), &parts.headers).await;
-            Ok(asked.answered(response, told))
-        })
+        match answered {
+            Ok((response, told)) => Either::Left(ready(Ok(asked.answered(response, told)))),
+            Err(later) => Either::Right(Box::pin(async move {
+                let (response, told) = later.answer(&asked.parts.method, &asked.parts.headers).await;
+                Ok(asked.answered(response, told))
+            })),
+        }
     }
 }
 

@@ -188,6 +188,13 @@ where
 {
     /// An empty cache within `config`'s limits that counts into `metrics`.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
+        let copied =
+            |error: &std::io::Error| tracing::warn!(%error, "no memory that can be sent from without copying; bodies will be copied");
+        let arena = Arena::new(config.bytes.saturating_mul(ARENA_ADDRESSES)).inspect_err(copied).ok();
+        Self::within(config, arena, metrics)
+    }
+
+    fn within(config: &Config, arena: Option<Arc<Arena>>, metrics: Metrics) -> Self {
         let negatives = moka::sync::Cache::builder()
             .max_capacity(config.negatives_max())
             // Those that are asked for now matter, not those that were popular.
@@ -195,9 +202,6 @@ where
             .time_to_live(NEGATIVE_TIME)
             .support_invalidation_closures()
             .build();
-        let copied =
-            |error: &std::io::Error| tracing::warn!(%error, "no memory that can be sent from without copying; bodies will be copied");
-        let arena = Arena::new(config.bytes.saturating_mul(ARENA_ADDRESSES)).inspect_err(copied).ok();
         let shared = Shared {
             recent: Recent::new(config.recent_bytes(), config.recent_bytes() / 2),
             popular: Popular::new(config.objects_bytes() - config.recent_bytes(), metrics.evictions.clone()),

@@ -65,7 +65,8 @@ const ROOM_WAIT: Duration = Duration::from_millis(200);
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_stays_within_the_budget_whatever_keys_come_and_whoever_holds_on() {
     let config = Config { bytes: 32 << 20, fills_max: 64, read_ahead: 0 };
-    let (cache, alive) = (Numbers::new(&config, Metrics::default()), Arc::new(Alive::default()));
+    // Without an arena, into which bodies would be copied, for the bodies themselves are counted.
+    let (cache, alive) = (Numbers::within(&config, None, Metrics::default()), Arc::new(Alive::default()));
     let readers: Vec<_> = (0..8_u64)
         .map(|reader| {
             let (cache, alive) = (cache.clone(), Arc::clone(&alive));
@@ -82,7 +83,7 @@ async fn memory_stays_within_the_budget_whatever_keys_come_and_whoever_holds_on(
                     }
                     let alive = Arc::clone(&alive);
                     let filling = async move |room: Room| {
-                        let reserving = room.reserve(length as u64 + ENTRY_BYTES);
+                        let reserving = room.reserve(length as u64 + OBJECT_BYTES);
                         let reservation = tokio::time::timeout(ROOM_WAIT, reserving).await.map_err(|_| "full".to_owned())?;
                         Ok(object(reservation.hold(Counted::body(length, &alive))))
                     };

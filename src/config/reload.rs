@@ -3,7 +3,7 @@
 use super::{Environment, Faults, Loaded, load};
 
 /// The keys that a running server takes up. All others are read once, at its start.
-const LIVE: [&str; 39] = [
+const LIVE: [&str; 43] = [
     "server.public_url",
     "server.drain",
     "server.connections_max",
@@ -17,6 +17,10 @@ const LIVE: [&str; 39] = [
     "delivery.segment_wait",
     "delivery.waiters_max",
     "delivery.multivariant_max_age",
+    "delivery.cdn_multivariant_max_age",
+    "delivery.cdn_immutable_max_age",
+    "delivery.alt_svc",
+    "delivery.surrogate_keys",
     "upload.bytes_max",
     "upload.idle_timeout",
     "subtitles.bytes_max",

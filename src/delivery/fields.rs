@@ -86,11 +86,15 @@ impl Fields {
         self.every.clone()
     }
 
-    /// Says how the answer came about: of an object when there is no `failure`.
-    pub(super) fn tell(&self, provenance: &Provenance, immutable: bool, failure: Option<&'static str>, fields: &mut HeaderMap) {
+    /// What is told of an object that was, or will be, in memory.
+    pub(super) fn stored(&self, object: &Object) -> Told {
+        let lasting = if object.immutable { &self.immutable } else { &self.multivariant };
+        Told::Object { ttl_s: lasting.max_age.as_secs() }
+    }
+
+    /// Says how the answer came about.
+    pub(super) fn tell(&self, provenance: &Provenance, told: Told, fields: &mut HeaderMap) {
         let Provenance::Asked { outcome, took } = *provenance else { return };
-        let lasting = if immutable { &self.immutable } else { &self.multivariant };
-        let told = failure.map_or(Told::Object { ttl_s: lasting.max_age.as_secs() }, Told::Failure);
         fields.insert(CACHE_STATUS, value(cache_status(outcome, told)));
         fields.insert(SERVER_TIMING, value(server_timing(outcome, took)));
     }

@@ -326,7 +326,9 @@ impl<L: Library> Shared<L> {
         }
         // The fields that were made with the object tell of a hit.
         if provenance.outcome() != Some(CacheOutcome::Hit) {
-            self.settings().fields.tell(provenance, object.immutable, None, response.headers_mut());
+            let settings = self.settings();
+            let told = if let Place::Segment(..) = found.place { provenance::Told::Streamed } else { settings.fields.stored(object) };
+            settings.fields.tell(provenance, told, response.headers_mut());
         }
         (response, outcome)
     }

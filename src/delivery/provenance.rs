@@ -34,6 +34,7 @@ impl Provenance {
 /// The value of `Cache-Status`: for an object with the seconds that it is fresh for, for a failure with its name.
 pub(super) fn cache_status(outcome: CacheOutcome, told: Told) -> String {
     let how = match (outcome, told) {
+        (_, Told::Streamed) => "fwd=miss",
         (CacheOutcome::Hit | CacheOutcome::Negative, _) => "hit",
         (CacheOutcome::Miss, Told::Object { .. }) => "fwd=miss; stored",
         (CacheOutcome::Collapsed, Told::Object { .. }) => "fwd=miss; stored; collapsed",
@@ -42,6 +43,7 @@ pub(super) fn cache_status(outcome: CacheOutcome, told: Told) -> String {
     };
     match told {
         Told::Object { ttl_s } => format!("headwater; {how}; ttl={ttl_s}"),
+        Told::Streamed => format!("headwater; {how}; detail=streamed"),
         Told::Failure(name) => format!("headwater; {how}; detail={name}"),
     }
 }
@@ -54,6 +56,8 @@ pub(super) enum Told {
         /// Until it has to be asked for again: what is in memory is always as fresh as when it was made.
         ttl_s: u64,
     },
+    /// An object that is too large to be stored here.
+    Streamed,
     /// A failure of that name, which is a token.
     Failure(&'static str),
 }
@@ -81,6 +85,9 @@ mod tests {
             (CacheOutcome::Hit, late, "headwater; hit; detail=not-yet"),
             (CacheOutcome::Miss, late, "headwater; fwd=miss; detail=not-yet"),
             (CacheOutcome::Collapsed, late, "headwater; fwd=miss; collapsed; detail=not-yet"),
+            (CacheOutcome::Negative, late, "headwater; hit; detail=not-yet"),
+            (CacheOutcome::Miss, Told::Streamed, "headwater; fwd=miss; detail=streamed"),
+            (CacheOutcome::Negative, Told::Streamed, "headwater; fwd=miss; detail=streamed"),
         ] {
             assert_eq!(cache_status(outcome, told), expect);
         }

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::fields::Fields;
 use super::multipart::multipart;
-use super::provenance::Provenance;
+use super::provenance::{Provenance, Told};
 use super::{Body, Miss, Outcome};
 use crate::cache::{FillError, Object};
 use crate::semantics::{ByteRange, Freshness, repr_digest};
@@ -148,7 +148,7 @@ pub(super) fn failure(fields: &Fields, failure: &Failure, provenance: &Provenanc
         }
         Failure::NotFound | Failure::Gone | Failure::MethodUnknown => {}
     }
-    fields.tell(provenance, false, Some(outcome.as_str()), told);
+    fields.tell(provenance, Told::Failure(outcome.as_str()), told);
     (response, outcome)
 }
 

@@ -49,9 +49,8 @@ impl<L: Library, B> hyper::service::Service<Request<B>> for Logged<L> {
 
     fn call(&self, request: Request<B>) -> Self::Future {
         let (parts, _body) = request.into_parts();
-        let answered = self.delivery.at_once(&parts.method, parts.uri.path(), &parts.headers);
         let Some(settings) = &self.settings else {
-            return match answered {
+            return match self.delivery.at_once(&parts.method, parts.uri.path(), &parts.headers) {
                 Ok((response, _)) => Either::Left(ready(Ok(response.map(LoggedBody::unlogged)))),
                 Err(later) => Either::Right(Box::pin(async move {
                     let (response, _) = later.answer(&parts.method, &parts.headers).await;
@@ -60,7 +59,7 @@ impl<L: Library, B> hyper::service::Service<Request<B>> for Logged<L> {
             };
         };
         let mut asked = Asked::new(Arc::clone(settings), parts);
-        match answered {
+        match self.delivery.at_once(&asked.parts.method, asked.parts.uri.path(), &asked.parts.headers) {
             Ok((response, told)) => Either::Left(ready(Ok(asked.answered(response, told)))),
             Err(later) => Either::Right(Box::pin(async move {
                 let (response, told) = later.answer(&asked.parts.method, &asked.parts.headers).await;

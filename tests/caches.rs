@@ -1,12 +1,11 @@
 //! Caches, ours and those in front: what was replaced is answered for its grace, what is purged goes, and Varnish hears of it.
 
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use http::{Method, StatusCode};
 
 use super::clips::clip;
+use super::fronts::{Front, free_port, is_missing};
 use super::player::{join, multivariant};
 use super::server::{Answer, Server, Title, assert_sound, eventually, files, request, whole};
 
@@ -94,47 +93,9 @@ async fn what_was_replaced_ends_and_what_is_shared_stays() {
     assert_sound(&data).await;
 }
 
-/// Varnish in front of a server; ended with the test.
-struct Varnish {
-    child: Child,
-    address: String,
-}
-
-impl Drop for Varnish {
-    fn drop(&mut self) {
-        // It ends its own child with it.
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.child.wait();
-    }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
-}
-
-fn varnish(home: &Path, port: u16, origin: std::net::SocketAddr) -> Varnish {
-    let vcl = format!(
-        "vcl 4.1;\nbackend origin {{ .host = \"{}\"; .port = \"{}\"; }}\n\
-         sub vcl_recv {{ if (req.method == \"BAN\") {{ ban(\"obj.http.surrogate-key ~ \" + req.http.x-key); return (synth(200)); }} }}\n\
-         sub vcl_deliver {{ set resp.http.x-hits = obj.hits; }}\n",
-        origin.ip(),
-        origin.port()
-    );
-    let file = home.join("origin.vcl");
-    std::fs::write(&file, vcl).expect("written");
-    let address = format!("127.0.0.1:{port}");
-    let mut command = Command::new("varnishd");
-    command.args(["-F", "-j", "none", "-s", "malloc,64m", "-a", &address, "-n"]).arg(home.join("varnish")).arg("-f").arg(file);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("varnishd starts");
-    Varnish { child, address }
-}
-
 #[tokio::test]
 async fn varnish_keeps_what_it_may_and_drops_what_it_is_told_to() {
-    if Command::new("varnishd").arg("-V").output().is_err() {
-        println!("skipped: there is no varnishd; 'apt-get install varnish' brings it");
+    if is_missing("varnishd", "varnish") {
         return;
     }
     let home = tempfile::tempdir().expect("a directory");
@@ -151,7 +112,8 @@ async fn varnish_keeps_what_it_may_and_drops_what_it_is_told_to() {
         ],
     )
     .await;
-    let varnish = varnish(home.path(), port, server.public);
+    let drops = "sub vcl_recv { if (req.method == \"BAN\") { ban(\"obj.http.surrogate-key ~ \" + req.http.x-key); return (synth(200)); } }";
+    let varnish = Front::varnish(home.path(), port, server.public, drops).await;
     let film = title(&server).await;
     let main = format!("http://{}/t/{}/main.m3u8", varnish.address, film.id());
     let ask = |url: String| server.begin(request(Method::GET, &url, &[], super::server::none()));

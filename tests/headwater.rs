@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "tests say what they measured and what they skipped")]
 
 mod access_log;
+mod allocations;
 mod architecture;
 mod browser;
 mod caches;
@@ -18,6 +19,7 @@ mod crash;
 mod damage;
 mod dolby_vision;
 mod download;
+mod fronts;
 mod harness;
 mod iframes;
 mod journey;

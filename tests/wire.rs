@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater::arena::Arena;
 use headwater::cache::{self, Cache};
 use headwater::delivery::{self, Delivery, Document, Ingredients, Library, Miss, Presence, SegmentAddress, SegmentFacts, SurrogateKeys};
 use headwater::server::{self, Listener, LiveConfig, Threads};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One title of one generation, whose every segment is the same.
-struct Shelf(TitleId);
+pub(super) struct OneTitle(TitleId);
 
 const CHANGED_AT_MS: u64 = 784_111_777_000;
 
@@ -30,7 +31,7 @@ fn document(text: &'static str) -> Result<Document, Miss> {
     Ok(Document { bytes: Bytes::from_static(text.as_bytes()), changed_at_ms: CHANGED_AT_MS })
 }
 
-impl Library for Shelf {
+impl Library for OneTitle {
     fn presence(&self, title: TitleId) -> Presence {
         if title == self.0 { Presence::Here } else { Presence::Unknown }
     }
@@ -94,7 +95,14 @@ struct Origin {
     _stop: tokio_util::sync::DropGuard,
 }
 
-async fn origin() -> Origin {
+/// A service that knows one title, out of a cache of its own.
+pub(super) struct Shop {
+    pub(super) title: TitleId,
+    pub(super) delivery: Delivery<OneTitle>,
+    pub(super) arena: Option<Arc<Arena>>,
+}
+
+pub(super) fn shop() -> Shop {
     let title = TitleId::new(1_700_000_000_000, 7);
     let limits = cache::Config { bytes: 64 << 20, fills_max: 64, read_ahead: 0 };
     let config = delivery::Config {
@@ -109,19 +117,26 @@ async fn origin() -> Origin {
     };
     let cache = Cache::new(&limits, cache::Metrics::default());
     let arena = cache.arena();
-    let delivery = Delivery::new(&config, Arc::new(Shelf(title)), cache, delivery::Metrics::default());
-    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), Threads::Shared).expect("a port");
-    let (address, stop) = (listener.address(), CancellationToken::new());
-    let limits = server::Config {
+    Shop { title, delivery: Delivery::new(&config, Arc::new(OneTitle(title)), cache, delivery::Metrics::default()), arena }
+}
+
+pub(super) fn limits() -> server::Config {
+    server::Config {
         connections_max: 100,
         header_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         drain: Duration::from_secs(1),
         tells_peer: false,
         threads: Threads::Shared,
-    };
+    }
+}
+
+async fn origin() -> Origin {
+    let Shop { title, delivery, arena } = shop();
+    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), Threads::Shared).expect("a port");
+    let (address, stop) = (listener.address(), CancellationToken::new());
     let stopping = stop.clone();
-    tokio::spawn(async move { listener.serve(delivery, LiveConfig::from(limits), arena, &server::Metrics::default(), stopping).await });
+    tokio::spawn(async move { listener.serve(delivery, LiveConfig::from(limits()), arena, &server::Metrics::default(), stopping).await });
     Origin { address, title, _stop: stop.drop_guard() }
 }
 

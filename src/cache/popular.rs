@@ -9,6 +9,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foldhash::fast::RandomState;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
 use prometheus_client::metrics::counter::Counter;
@@ -24,9 +25,12 @@ const SHOWN_MAX: u64 = 1 << 18;
 
 /// The popular objects of both kinds.
 pub(super) struct Popular<K> {
-    documents: Cache<Place<K>, Arc<Slot>>,
-    media: Cache<Place<K>, Arc<Slot>>,
+    documents: Slots<K>,
+    media: Slots<K>,
 }
+
+/// Keys name what exists and cannot be made up, so that their hash need not be a strong one.
+type Slots<K> = Cache<Place<K>, Arc<Slot>, RandomState>;
 
 /// What an entry is found by.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -70,7 +74,7 @@ impl<K: CacheKey> Popular<K> {
                 .weigher(|_, slot: &Arc<Slot>| slot.weight)
                 .eviction_listener(left)
                 .support_invalidation_closures()
-                .build();
+                .build_with_hasher(RandomState::default());
             show(&cache, bytes_max, entry_bytes);
             cache
         };
@@ -122,13 +126,13 @@ impl<K: CacheKey> Popular<K> {
         (both.iter().map(|cache| cache.entry_count()).sum(), both.iter().map(|cache| cache.weighted_size()).sum())
     }
 
-    fn of(&self, key: &K) -> &Cache<Place<K>, Arc<Slot>> {
+    fn of(&self, key: &K) -> &Slots<K> {
         if key.is_document() { &self.documents } else { &self.media }
     }
 }
 
 /// Fills half of an empty cache with twice the entries that will find room in it, and takes them away again.
-fn show<K: CacheKey>(cache: &Cache<Place<K>, Arc<Slot>>, bytes_max: u64, entry_bytes: u64) {
+fn show<K: CacheKey>(cache: &Slots<K>, bytes_max: u64, entry_bytes: u64) {
     let count = (2 * bytes_max / entry_bytes).clamp(1, SHOWN_MAX);
     let weight = u32::try_from(bytes_max / 2 / count + 1).unwrap_or(u32::MAX);
     for number in 0..count {

@@ -7,20 +7,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use foldhash::fast::RandomState;
 
 use super::Object;
 
 /// The latest objects. All steps are short and none waits.
+///
+/// A use is only noted, so that many can look at once; the order is put right when something has to leave.
 pub(super) struct Recent<K> {
-    state: Mutex<State<K>>,
+    state: RwLock<State<K>>,
     bytes_max: u64,
     ahead_bytes_max: u64,
 }
 
 struct State<K> {
-    entries: HashMap<K, Entry>,
-    /// Places of those that were asked for, longest unused first.
+    entries: HashMap<K, Entry, RandomState>,
+    /// Places of those that were asked for; what was used since it got its place gets a new one before it would leave.
     used: BTreeMap<u64, K>,
     /// Places of those that were read ahead and not asked for yet, oldest first.
     ahead: BTreeMap<u64, K>,
@@ -34,6 +39,7 @@ struct Entry {
     weight: u64,
     place: u64,
     ahead: bool,
+    used: AtomicBool,
 }
 
 /// What had to leave.
@@ -48,13 +54,26 @@ pub(super) struct Displaced<K> {
 impl<K: Hash + Eq + Clone> Recent<K> {
     /// Holds `bytes_max` at most, of which `ahead_bytes_max` may be read ahead.
     pub(super) fn new(bytes_max: u64, ahead_bytes_max: u64) -> Self {
-        let state =
-            State { entries: HashMap::new(), used: BTreeMap::new(), ahead: BTreeMap::new(), next_place: 0, used_bytes: 0, ahead_bytes: 0 };
-        Self { state: Mutex::new(state), bytes_max, ahead_bytes_max }
+        let state = State {
+            entries: HashMap::default(),
+            used: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            next_place: 0,
+            used_bytes: 0,
+            ahead_bytes: 0,
+        };
+        Self { state: RwLock::new(state), bytes_max, ahead_bytes_max }
     }
 
     /// The object if it is here, and whether it was read ahead and this is its first use.
     pub(super) fn get(&self, key: &K) -> Option<(Arc<Object>, bool)> {
+        if let Some(entry) = self.read().entries.get(key).filter(|entry| !entry.ahead) {
+            // Looked at first: where all cores use the same object, none has to take the line from the others.
+            if !entry.used.load(Ordering::Relaxed) {
+                entry.used.store(true, Ordering::Relaxed);
+            }
+            return Some((Arc::clone(&entry.object), false));
+        }
         let mut state = self.lock();
         let entry = state.take(key)?;
         let found = (Arc::clone(&entry.object), entry.ahead);
@@ -64,7 +83,7 @@ impl<K: Hash + Eq + Clone> Recent<K> {
 
     /// Whether it is here; not a use.
     pub(super) fn contains(&self, key: &K) -> bool {
-        self.lock().entries.contains_key(key)
+        self.read().entries.contains_key(key)
     }
 
     /// Takes an object in, in place of an earlier one, and gives back what must leave for it.
@@ -83,6 +102,10 @@ impl<K: Hash + Eq + Clone> Recent<K> {
                 },
             };
             match state.take(&key) {
+                // What is too large to stay leaves also when it was just used.
+                Some(entry) if entry.used.load(Ordering::Relaxed) && entry.weight <= self.bytes_max => {
+                    state.put(key, entry.object, entry.weight, false);
+                }
                 Some(entry) if entry.ahead => displaced.wasted += 1,
                 Some(entry) => displaced.used.push((key, entry.object)),
                 None => {}
@@ -105,13 +128,17 @@ impl<K: Hash + Eq + Clone> Recent<K> {
 
     /// How many there are, and what they weigh.
     pub(super) fn load(&self) -> (u64, u64) {
-        let state = self.lock();
+        let state = self.read();
         (state.entries.len() as u64, state.used_bytes + state.ahead_bytes)
     }
 
     /// Nothing panics while it holds the lock, and the books agree after every step.
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> RwLockWriteGuard<'_, State<K>> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State<K>> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +165,7 @@ impl<K: Hash + Eq + Clone> State<K> {
             self.used.insert(place, key.clone());
             self.used_bytes += weight;
         }
-        self.entries.insert(key, Entry { object, weight, place, ahead });
+        self.entries.insert(key, Entry { object, weight, place, ahead, used: AtomicBool::new(false) });
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::drowsy::Drowsy;
 use super::gate::{Gate, Manner};
 use super::metrics::ListenerMetrics;
 use super::pace::{Overdue, Pace, PacedStream};
@@ -129,7 +130,15 @@ impl Driver {
                 pace.quiet(self.last_word.min(self.config.get().drain / 2)).await;
             }
         });
-        let mut stopping = false;
+        // Until one of these is told, nothing but the connection itself matters.
+        let mut told = pin!(Drowsy::new(async {
+            tokio::select! {
+                () = self.cut.cancelled() => {}
+                () = self.stop.cancelled() => {}
+            }
+        }));
+        let mut cut = pin!(self.cut.cancelled());
+        let (mut is_told, mut stopping) = (false, false);
         loop {
             tokio::select! {
                 biased;
@@ -140,8 +149,9 @@ impl Driver {
                         ConnectionEnd::Failed
                     }
                 },
-                () = self.cut.cancelled() => return ConnectionEnd::Cut,
-                () = stop.as_mut(), if !stopping => {
+                () = told.as_mut(), if !is_told => is_told = true,
+                () = cut.as_mut(), if is_told => return ConnectionEnd::Cut,
+                () = stop.as_mut(), if is_told && !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use http::header::{CONNECTION, HOST, HeaderMap, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING};
@@ -22,6 +22,8 @@ pub(super) struct Gate<S> {
     service: S,
     pace: Arc<Pace>,
     manner: Manner,
+    /// The first `Host` that was right, for most requests of a connection have the same.
+    host: OnceLock<HeaderValue>,
 }
 
 /// What holds for all requests of a connection.
@@ -33,8 +35,23 @@ pub(super) struct Manner {
 }
 
 impl<S> Gate<S> {
+    fn host_is_right(&self, version: Version, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(HOST).iter();
+        if let (Some(host), None, Some(right)) = (hosts.next(), hosts.next(), self.host.get())
+            && host == right
+        {
+            return true;
+        }
+        let right = host_is_right(version, headers);
+        if right && let Some(host) = headers.get(HOST) {
+            // Another one may have been there first, which is as good.
+            let _ = self.host.set(host.clone());
+        }
+        right
+    }
+
     pub(super) fn new(service: S, pace: Arc<Pace>, manner: Manner) -> Self {
-        Self { service, pace, manner }
+        Self { service, pace, manner, host: OnceLock::new() }
     }
 }
 
@@ -51,7 +68,7 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let handling = self.pace.handle();
         let (method, target, headers) = (request.method(), request.uri(), request.headers());
-        if !target_is_right(method, target) || !host_is_right(request.version(), headers) || !coding_is_right(headers) {
+        if !target_is_right(method, target) || !self.host_is_right(request.version(), headers) || !coding_is_right(headers) {
             return Passing::Refused { response: Some(bad_request()) };
         }
         if let Some(peer) = self.manner.peer {

@@ -7,6 +7,7 @@
 
 mod accept;
 mod connection;
+mod drowsy;
 mod gate;
 mod live;
 mod metrics;

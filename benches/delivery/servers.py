@@ -13,7 +13,7 @@ NGINX = """
 worker_processes 1; daemon off; pid {home}/nginx.pid; error_log {home}/nginx.err; worker_rlimit_nofile {files};
 events {{ worker_connections 32768; }}
 http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; keepalive_timeout 1h; gzip_static on;
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; keepalive_timeout 1h; gzip_static on; gzip_vary on;
   open_file_cache max=10000 inactive=1h; open_file_cache_valid 1h;
   client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f; uwsgi_temp_path {home}/u; scgi_temp_path {home}/s;
   types {{ application/vnd.apple.mpegurl m3u8; video/mp4 m4s mp4; }}
@@ -136,9 +136,10 @@ def nginx(home, root, path, name="nginx"):
 
 
 def varnish(home, backend, path):
+    """It keeps a playlist in both forms, as it gets them, rather than to undo gzip for each answer."""
     folder, port = home / "varnish", free_port()
     folder.mkdir(exist_ok=True)
-    command = ["varnishd", "-F", "-n", folder, "-a", f"127.0.0.1:{port}", "-b", backend, "-s", "malloc,1g", "-p", "thread_pools=1"]
+    command = ["varnishd", "-F", "-n", folder, "-a", f"127.0.0.1:{port}", "-b", backend, "-s", "malloc,1g", "-p", "thread_pools=1", "-p", "http_gzip_support=off"]
     process = subprocess.Popen(pinned(*command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until_served(f"127.0.0.1:{port}", path)
     return Server("Varnish", {"plain": f"127.0.0.1:{port}"}, children(process.pid)[0], lambda: ended(process))

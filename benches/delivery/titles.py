@@ -74,7 +74,7 @@ class Shelf:
             body = Path(self.film) if name == "film" and self.film else self.home / f"{name}.mp4"
             if not body.exists():
                 make(CLIPS[name], body)
-            server = headwater(self.home, {"HEADWATER_VIDEO__SEGMENT_LENGTH": f"{CLIPS[name].segment_s}s", "HEADWATER_VIDEO__PRESET": "ultrafast"})
+            server = headwater(self.home, {"HEADWATER_VIDEO__SEGMENT_LENGTH": f"{CLIPS[name].segment_s}s"})
             try:
                 self.titles[name] = self.take(server, body)
                 server.wait_until_quiet()

@@ -1,7 +1,8 @@
 """Titles to serve: clips made with ffmpeg, uploaded, and all that the origin serves of them written to a folder as well.
 
 The clips are noise of a constant rate with a key frame at every cut, so that the largest rendition is copied and its segments are of
-one size. `film` has smaller renditions too; the others are too small in pixels for those, so that making them takes little.
+one size. `film` has smaller renditions too. The others have few pixels and a ladder of one rung that lets them through, so that making
+them takes little.
 """
 import json, re, subprocess, sys, urllib.parse, urllib.request
 from dataclasses import dataclass
@@ -10,6 +11,15 @@ from pathlib import Path
 from servers import headwater
 
 READY_S = 1800
+LADDER = """
+high_rate_percent = 100
+[[rung]]
+name = "180p"
+short_side = 180
+crf_tenths = 230
+maxrate_kbps = 20000
+bufsize_kbit = 40000
+"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,11 @@ class Shelf:
             body = Path(self.film) if name == "film" and self.film else self.home / f"{name}.mp4"
             if not body.exists():
                 make(CLIPS[name], body)
-            server = headwater(self.home, {"HEADWATER_VIDEO__SEGMENT_LENGTH": f"{CLIPS[name].segment_s}s"})
+            settings = {"HEADWATER_VIDEO__SEGMENT_LENGTH": f"{CLIPS[name].segment_s}s"}
+            if name != "film":
+                (self.home / "ladder.toml").write_text(LADDER)
+                settings["HEADWATER_LADDER__FILE"] = str(self.home / "ladder.toml")
+            server = headwater(self.home, settings)
             try:
                 self.titles[name] = self.take(server, body)
                 server.wait_until_quiet()

@@ -5,8 +5,9 @@
   sip      10,000 that read 1 KiB of a segment of 200 kB every 5 s; the kernel keeps at most 8 KiB for each on their side
   readers  2,000 that read 1 KiB of a body of 4 MB every second; for 15 different bodies
 
-Limits of time are set to an hour for this, so that none is given up. Memory is the proportional share (PSS) of the server's process,
-before and while they are held; what the kernel keeps in sockets, of both sides, is told beside it. Others ask meanwhile at a rate of
+Limits of time are set to an hour for this, so that none is given up. Memory is that of the server's process with its file of bodies,
+before and while they are held; what the kernel counts for sockets, of both sides, is told beside it, bodies that it sends from that
+file included. Others ask meanwhile at a rate of
 500 a second for a playlist and segments of 200 kB, over 8 connections, before and while the many are held. Client and holder share a core.
 """
 import time

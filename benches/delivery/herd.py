@@ -27,8 +27,8 @@ def run(bench, wanted):
         turns = [turn(bench, paths) for _ in range(bench.rounds)]
         warn(f"herd: {bench.rounds} rounds of {name}")
         one, same, cold, hot = (median(turn[index] for turn in turns) for index in range(4))
-        reads = sorted({turn[4] for turn in turns})
-        rows.append((name, "reads from the store", ", ".join(f"{count:.0f}" for count in reads), *aim(max(reads), 1, "1")))
+        reads = max(turn[4] for turn in turns)
+        rows.append((name, "reads from the store, at most", f"{reads:.0f}", *aim(reads, 1, "1")))
         rows.append((name, "not the first, and waited for it or found it", f"{median(turn[5] for turn in turns):.0f}", "", ""))
         rows.append((name, "one client, cold", ms(one), "", ""))
         rows.append((name, f"one client, {HEADS} times, the first time cold", ms(same), "", ""))
@@ -56,9 +56,9 @@ def turn(bench, paths):
         if min(cold["verified"], hot["verified"], same["verified"]) < HEADS:
             raise Failed("not every answer was checked")
         more = lambda name: after[f"headwater_cache_{name}_total"] - before[f"headwater_cache_{name}_total"]
-        # A body that was read twice, or into nothing, would count here too.
+        # A fill that read its body twice would count here too; what an object takes beside its body is little.
         length = bench.shelf.title("film").sizes[paths[ONES + 1]]
-        reads = max(more("fills") + more("failed_fills"), more("filled_bytes") / length)
+        reads = max(more("fills") + more("failed_fills"), round(more("filled_bytes") / length))
         return one, same["seconds"] * 1e6, cold["whole_us"]["max"], hot["whole_us"]["max"], reads, more("hits") + more("collapsed")
     finally:
         server.stop()

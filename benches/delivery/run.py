@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Delivery: what it costs and how it bears up, beside nginx and Varnish on the same files.
 
-  benches/delivery/run.py [--rounds N] [--seconds S] [--only CASE,…] [--servers NAME,…] [--churn-seconds S]
+  benches/delivery/run.py [--rounds N] [--seconds S] [--only CASE,…] [--servers NAME,…] [--churn-seconds S] [--churn-mib N]
 
 Clips are made with ffmpeg and uploaded. All that the origin serves of them is written to a folder, from which nginx serves it
 (sendfile, tcp_nopush, open_file_cache, reuseport, gzip_static, no log) and, behind a second nginx, Varnish (malloc). Every server runs
@@ -32,7 +32,8 @@ class Bench:
     """What cases are given: how often and how long, the clients, the titles and the servers."""
 
     def __init__(self, home, options):
-        self.home, self.rounds, self.seconds, self.churn_seconds = home, options.rounds, options.seconds, options.churn_seconds
+        self.home, self.rounds, self.seconds = home, options.rounds, options.seconds
+        self.churn_seconds, self.churn_mib = options.churn_seconds, options.churn_mib
         self.compared, self.started, self.stoppers = options.servers.split(","), [], []
         self.shelf = Shelf(home, options.clip)
         self.load, self.h2load = Load(self.shelf, certify(home)[0]), H2Load(self.shelf)
@@ -71,6 +72,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="of one turn")
     parser.add_argument("--churn-seconds", type=float, default=300)
+    parser.add_argument("--churn-mib", type=int, default=128, help="the cache for that")
     parser.add_argument("--only", default="", help="cases, separated by commas")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--servers", default="nginx,Varnish,Headwater")

@@ -1,5 +1,5 @@
 """The servers that the bench compares, on the same files, each pinned to one core."""
-import glob, os, re, resource, signal, socket, subprocess, sys, time, urllib.request
+import contextlib, glob, os, re, resource, signal, socket, subprocess, sys, time, urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".ci"))
@@ -64,9 +64,21 @@ class Server:
         return cpu_s(self.pid)
 
     def memory_bytes(self):
-        """Its share of memory, what is shared with others counted in parts."""
-        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
+        """All memory that it is the cause of."""
+        return sum(self.memory_parts())
+
+    def memory_parts(self):
+        """Bytes of its pages, those that it shares with others counted in parts; and of its files in memory, whether or not it has
+        their pages in its tables: what is written to such a file and sent from it never gets there."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        mapped = sum(int(amount) << 10 for amount in re.findall(r"^Pss_(?:Anon|File): +(\d+) kB", text, re.MULTILINE))
+        files = {}
+        for link in glob.glob(f"/proc/{self.pid}/fd/*"):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(link).startswith("/memfd:"):
+                    status = os.stat(link)
+                    files[status.st_ino] = status.st_blocks * 512
+        return mapped, sum(files.values())
 
 
 class Headwater(Server):

@@ -85,10 +85,10 @@ def main():
     if options.list:
         print("\n".join(f"{module.__name__}: {name}" for module in MODULES for name in names(module)))
         return
-    asked = options.only.split(",")
+    asked = options.only.lower().split(",")
 
     def wanted(module):
-        return lambda case: module.__name__ in asked or any(case.startswith(beginning) for beginning in asked)
+        return lambda case: module.__name__ in asked or any(case.lower().startswith(beginning) for beginning in asked)
     modules = [module for module in MODULES if any(map(wanted(module), names(module)))]
     if not modules:
         sys.exit("no such case; --list tells them")

@@ -48,14 +48,14 @@ assert all(case.way in WAYS for case in CASES)
 
 def measure(bench, server, case, paths):
     """Processor time for one unit, the 99th percentile of the times to the first byte, and requests a second, of one turn."""
-    before = server.cpu_s()
     if case.way.startswith("h2"):
-        # The first turn is preceded by a short one.
+        # So that it is known how many requests take so long, and nothing is new to the server.
         bench.h2load.run(server, paths[case.size], case.way, 0.1)
         before = server.cpu_s()
         seen = bench.h2load.run(server, paths[case.size], case.way, bench.seconds)
         p99 = None
     else:
+        before = server.cpu_s()
         seen = bench.load.run("closed", server, [*case.options, "--seconds", str(bench.seconds)], paths[case.size], case.way)
         p99 = seen["ttfb_us"]["p99"]
     cpu_s = server.cpu_s() - before

@@ -120,7 +120,8 @@ impl Client {
         self.seen.ttfb_us.push(due.elapsed().as_micros() as u32);
         let target = Rc::clone(&self.target);
         let file = target.files[sent.which].as_deref().filter(|_| self.is_verified());
-        let agrees = |piece: &[u8], got: usize| file.is_none_or(|file| file.get(sent.first + got..).is_some_and(|rest| rest.starts_with(piece)));
+        let agrees =
+            |piece: &[u8], got: usize| file.is_none_or(|file| file.get(sent.first + got..).is_some_and(|rest| rest.starts_with(piece)));
         let mut got = body.len();
         let mut right = agrees(&self.buffer[body], 0);
         while got < length {

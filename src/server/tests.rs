@@ -19,6 +19,7 @@ const CONFIG: Config = Config {
     drain: Duration::from_secs(30),
     threads: Threads::Shared,
     tells_peer: true,
+    limits: Limits::USUAL,
 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 

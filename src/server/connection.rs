@@ -27,8 +27,8 @@ use super::tls::{Protocol, Tls};
 use super::transport::{Lender, Transport};
 use super::{BoxError, Config, ConnectionEnd, LiveConfig, Peer};
 
-/// What is read of a head beyond its limit, so that it is refused with an answer of ours. Of a longer one no more is read.
-const HEAD_SLACK_BYTES: usize = 16 << 10;
+/// Hyper may hold so much more than the longest head: what came with the head's last bytes, and answers that are gathered.
+const BUFFER_SLACK_BYTES: usize = 64 << 10;
 /// Requests on HTTP/2 that were taken back before they were looked at; with one more the connection ends.
 const H2_UNSEEN_RESETS_MAX: usize = 20;
 /// Requests on HTTP/2 that were reset for an error of the client; with one more the connection ends.
@@ -137,7 +137,7 @@ impl Driver {
         B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
+        let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace), manner.head_watch()));
         let gate = Gate::new(service, Arc::clone(&pace), manner);
         let mut connection = pin!(protocol.serve_connection(io, gate));
         let mut overdue = pin!(pace.overdue());
@@ -202,7 +202,7 @@ impl Protocols {
         // Hyper's own limit on heads also runs while a connection idles between requests; `Pace` tells the two apart. Its limit of
         // fields is left at `FIELDS_MAX`, up to which it needs no memory for them.
         const { assert!(FIELDS_MAX == 100) };
-        either.http1().timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(head_bytes_max + HEAD_SLACK_BYTES);
+        either.http1().timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(head_bytes_max + BUFFER_SLACK_BYTES);
         let (stream_bytes, connection_bytes) = if limits.takes_bodies { H2_BODY_BYTES } else { H2_NO_BODY_BYTES };
         either
             .http2()

@@ -53,7 +53,8 @@ pub(super) struct Frames {
     /// Streams whose answers have not ended, in the order in which they were opened.
     open: Vec<u32>,
     last_stream: u32,
-    head_under_way: bool,
+    /// The last piece of a head said that another one follows.
+    head_goes_on: bool,
     credit: Credit,
 }
 
@@ -74,7 +75,7 @@ impl Frames {
             sent: Heads::default(),
             open: Vec::new(),
             last_stream: 0,
-            head_under_way: false,
+            head_goes_on: false,
             credit,
         }
     }
@@ -84,7 +85,7 @@ impl Frames {
     /// # Errors
     /// [`Flood`]: nothing more should be taken from it.
     pub(super) fn received(&mut self, bytes: &[u8], now_ms: u64) -> Result<(), Flood> {
-        let Self { received, open, last_stream, head_under_way, credit, .. } = self;
+        let Self { received, open, last_stream, head_goes_on, credit, .. } = self;
         credit.refill(now_ms);
         let mut flood = Ok(());
         received.pass(bytes, |head| {
@@ -95,11 +96,11 @@ impl Frames {
                         open.push(head.stream);
                         credit.requested();
                     }
-                    *head_under_way = head.flags & END_HEADERS == 0;
+                    *head_goes_on = head.flags & END_HEADERS == 0;
                     (0, 0)
                 }
                 CONTINUATION => {
-                    *head_under_way = head.flags & END_HEADERS == 0;
+                    *head_goes_on = head.flags & END_HEADERS == 0;
                     // h2 bounds how many there are to a head.
                     (0, 0)
                 }
@@ -114,10 +115,6 @@ impl Frames {
             };
             flood = flood.and(credit.spend(frames, resets));
         });
-        // A head that has begun is under way before all of it is there.
-        if received.is_within(HEADERS) || received.is_within(CONTINUATION) {
-            self.head_under_way = true;
-        }
         flood
     }
 
@@ -144,7 +141,7 @@ impl Frames {
 
     /// Whether a head has begun and not ended.
     pub(super) fn is_head_under_way(&self) -> bool {
-        self.head_under_way
+        self.head_goes_on || self.received.is_within(HEADERS) || self.received.is_within(CONTINUATION)
     }
 
     /// The frame that tells a client why its connection ends (RFC 9113 6.8); absent while another frame is being sent.

@@ -16,11 +16,11 @@ use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use pin_project_lite::pin_project;
 
-use prometheus_client::metrics::counter::Counter;
-
 use super::connection::Admitted;
 use super::limits::{HeadLimits, Limits};
+use super::metrics::RefusalCounters;
 use super::pace::{Handling, Pace};
+use super::paced_stream::HeadWatch;
 use super::{Peer, Refusal};
 
 /// A body of this length or less is read away, where none are taken.
@@ -42,7 +42,7 @@ pub(super) struct Manner {
     admitted: Admitted,
     head: HeadLimits,
     takes_bodies: bool,
-    refusals: Arc<[Counter; Refusal::ALL.len()]>,
+    refusals: Arc<RefusalCounters>,
 }
 
 impl Manner {
@@ -50,10 +50,15 @@ impl Manner {
         admitted: Admitted,
         limits: &Limits,
         peer: Option<Peer>,
-        refusals: Arc<[Counter; Refusal::ALL.len()]>,
+        refusals: Arc<RefusalCounters>,
     ) -> Self {
         let (head, takes_bodies) = (limits.head, limits.takes_bodies);
         Self { peer, strict_transport_security: None, admitted, head, takes_bodies, refusals }
+    }
+
+    /// What watches over heads that never come to an end. It counts separators and method too, so it is twice as patient.
+    pub(super) fn head_watch(&self) -> HeadWatch {
+        HeadWatch { bytes_max: self.head.bytes_max * 2, refusals: Arc::clone(&self.refusals) }
     }
 
     /// Whether a connection of HTTP/1 ends with a request that brings this body.

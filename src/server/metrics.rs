@@ -58,6 +58,9 @@ impl ConnectionEnd {
     }
 }
 
+/// Requests of a listener that were refused, each counted at the place of its reason.
+pub(super) type RefusalCounters = [Counter; Refusal::ALL.len()];
+
 /// Counters of all listeners, told apart by their names. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -128,7 +131,7 @@ pub(super) struct ListenerMetrics {
     listener: &'static str,
     open: Gauge,
     lent_bytes: Counter,
-    refusals: Arc<[Counter; Refusal::ALL.len()]>,
+    refusals: Arc<RefusalCounters>,
 }
 
 impl ListenerMetrics {
@@ -148,8 +151,7 @@ impl ListenerMetrics {
         &self.lent_bytes
     }
 
-    /// Requests that were refused, each counted at the place of its reason.
-    pub(super) fn refusals(&self) -> &Arc<[Counter; Refusal::ALL.len()]> {
+    pub(super) fn refusals(&self) -> &Arc<RefusalCounters> {
         &self.refusals
     }
 

@@ -51,6 +51,7 @@ pub(super) struct Pace {
     queue: Option<SendQueue>,
     moved_ms: AtomicU64,
     head_ms: AtomicU64,
+    head_bytes: AtomicUsize,
     handling: AtomicUsize,
     sent_bytes: AtomicU64,
     blocked: AtomicBool,
@@ -70,6 +71,7 @@ impl Pace {
             queue,
             moved_ms: AtomicU64::new(0),
             head_ms: AtomicU64::new(NO_HEAD),
+            head_bytes: AtomicUsize::new(0),
             handling: AtomicUsize::new(0),
             sent_bytes: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
@@ -100,6 +102,7 @@ impl Pace {
     pub(super) fn handle(self: &Arc<Self>) -> Handling {
         if !self.h2.load(Ordering::Relaxed) {
             self.head_ms.store(NO_HEAD, Ordering::Relaxed);
+            self.head_bytes.store(0, Ordering::Relaxed);
         }
         self.handling.fetch_add(1, Ordering::Relaxed);
         Handling(Arc::clone(self))
@@ -205,13 +208,21 @@ impl Pace {
     }
 
     /// Bytes were read.
-    pub(super) fn has_read(&self, now_ms: u64) {
+    pub(super) fn has_read(&self, now_ms: u64, count: usize) {
         self.moved_ms.store(now_ms, Ordering::Relaxed);
         self.begun.store(true, Ordering::Relaxed);
-        let between = self.handling.load(Ordering::Relaxed) == 0 && self.head_ms.load(Ordering::Relaxed) == NO_HEAD;
-        if between && !self.h2.load(Ordering::Relaxed) {
+        if self.handling.load(Ordering::Relaxed) > 0 || self.h2.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.head_ms.load(Ordering::Relaxed) == NO_HEAD {
             self.head_ms.store(now_ms, Ordering::Relaxed);
         }
+        self.head_bytes.store(self.head_bytes.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// Bytes that were read of a head on HTTP/1, requests before it included that came with it.
+    pub(super) fn head_bytes(&self) -> usize {
+        self.head_bytes.load(Ordering::Relaxed)
     }
 
     /// What the frames of HTTP/2 tell: streams whose answers have not ended, and whether a head is under way.
@@ -301,16 +312,16 @@ mod tests {
         pause();
         let pace = pace();
         assert_eq!(given_up(&pace).await, (60, Overdue::Idle));
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         advance(Duration::from_secs(4)).await;
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         assert_eq!(given_up(&pace).await, (6, Overdue::Head), "more bytes give no more time");
         let handling = pace.handle();
         advance(IDLE * 3).await;
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         drop(handling);
         assert_eq!(given_up(&pace).await, (60, Overdue::Idle), "counted from the end of the request");
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         advance(Duration::from_secs(9)).await;
         pace.has_written(100);
         assert_eq!(given_up(&pace).await, (10, Overdue::Head), "counted from the end of the answer before");
@@ -321,9 +332,9 @@ mod tests {
         pause();
         let pace = pace();
         pace.speaks_h2();
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         advance(Duration::from_secs(30)).await;
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         assert_eq!(given_up(&pace).await, (60, Overdue::Idle));
     }
 
@@ -332,7 +343,7 @@ mod tests {
         pause();
         let pace = pace();
         let second = Duration::from_secs(1);
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         let handling = pace.handle();
         let began = Instant::now();
         let mut quiet = std::pin::pin!(pace.quiet(second));
@@ -357,7 +368,7 @@ mod tests {
         tokio::select! {
             biased;
             _ = &mut overdue => panic!("too early"),
-            () = tokio::time::sleep(Duration::from_secs(5)) => pace.has_read(pace.now_ms()),
+            () = tokio::time::sleep(Duration::from_secs(5)) => pace.has_read(pace.now_ms(), 1),
         }
         assert_eq!(overdue.await, Overdue::Head);
         assert_eq!(began.elapsed().as_secs(), 15);
@@ -370,7 +381,7 @@ mod tests {
         pace.speaks_h2();
         pace.has_frames(pace.now_ms(), 0, true);
         advance(Duration::from_secs(4)).await;
-        pace.has_read(pace.now_ms());
+        pace.has_read(pace.now_ms(), 1);
         pace.has_frames(pace.now_ms(), 0, true);
         let other = pace.handle();
         assert_eq!(given_up(&pace).await, (6, Overdue::Head), "whatever else is being worked on");
@@ -382,7 +393,7 @@ mod tests {
     #[tokio::test]
     async fn who_takes_too_little_is_given_up() {
         pause();
-        for (bytes_a_second, expect) in [(0, 60), (999, 60), (1000, 600)] {
+        for (bytes_a_second, expect) in [(0, 60), (999, 60), (1100, 600)] {
             let pace = pace();
             pace.is_blocked(true);
             let began = Instant::now();

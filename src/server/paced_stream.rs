@@ -7,7 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::Refusal;
 use super::frames::Frames;
+use super::metrics::RefusalCounters;
 use super::pace::Pace;
 
 /// What a client sends first that speaks HTTP/2 (RFC 9113 3.4); no method begins so.
@@ -17,8 +19,18 @@ const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct PacedStream<T> {
     stream: T,
     pace: Arc<Pace>,
+    head: HeadWatch,
     protocol: Protocol,
     is_blocked: bool,
+    /// Of the head under way, more than its first line has come in.
+    has_line: bool,
+}
+
+/// How long heads on HTTP/1 may be, and where those that are longer are counted.
+pub(super) struct HeadWatch {
+    /// With more read, and the head still not at its end, nothing more is.
+    pub bytes_max: usize,
+    pub refusals: Arc<RefusalCounters>,
 }
 
 /// What is spoken, as far as that is known.
@@ -30,8 +42,8 @@ enum Protocol {
 }
 
 impl<T> PacedStream<T> {
-    pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, protocol: Protocol::Beginning(0), is_blocked: false }
+    pub(super) fn new(stream: T, pace: Arc<Pace>, head: HeadWatch) -> Self {
+        Self { stream, pace, head, protocol: Protocol::Beginning(0), is_blocked: false, has_line: false }
     }
 
     /// Told of a write: how many bytes there were, and how many of them were taken.
@@ -66,10 +78,21 @@ impl<T> PacedStream<T> {
 }
 
 impl<T: AsyncWrite + Unpin> PacedStream<T> {
+    /// Tells a client that its head is too long, if nothing else is on its way to it.
+    fn refuse_head(&mut self, context: &mut Context<'_>) {
+        let refusal = if self.has_line { Refusal::HeadTooLarge } else { Refusal::TargetTooLong };
+        self.head.refusals[refusal as usize].inc();
+        if !self.is_blocked {
+            // Either the socket takes it at once, or the client finds the connection closed.
+            let _ = Pin::new(&mut self.stream).poll_write(context, refusal.raw_answer().as_bytes());
+        }
+    }
+
     /// Told of what was read.
     fn read(&mut self, bytes: &[u8], context: &mut Context<'_>) -> io::Result<()> {
         let now_ms = self.pace.now_ms();
-        self.pace.has_read(now_ms);
+        self.has_line = self.has_line && self.pace.head_bytes() > 0 || bytes.contains(&b'\n');
+        self.pace.has_read(now_ms, bytes.len());
         let mut frames_bytes = bytes;
         if let Protocol::Beginning(count) = self.protocol {
             let rest = &H2_PREFACE[count..];
@@ -99,6 +122,11 @@ impl<T: AsyncWrite + Unpin> PacedStream<T> {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for PacedStream<T> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pace.head_bytes() > self.head.bytes_max {
+            // Whoever reads asks for the rest of a head that is too long already.
+            self.refuse_head(context);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         let read = &buffer.filled()[before..];

@@ -67,6 +67,16 @@ impl Refusal {
         }
     }
 
+    /// The answer as it goes over a connection of HTTP/1.1 that ends with it.
+    pub(super) fn raw_answer(self) -> String {
+        let (status, sentence) = self.row();
+        let length = sentence.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\ncache-control: no-store\r\n\
+             access-control-allow-origin: *\r\nconnection: close\r\n\r\n{sentence}"
+        )
+    }
+
     /// The answer. It is not to be kept, and pages of any origin may read it.
     pub(super) fn answer<D: Buf + From<Bytes>>(self, version: Version, retry_after_s: u64) -> Response<Full<D>> {
         let (status, sentence) = self.row();

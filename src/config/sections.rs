@@ -105,11 +105,7 @@ fn limits(reader: &mut Reader, trusted_proxies: Option<&[Network]>) -> Option<se
     let target_bytes_max = reader.bytes("server.target_bytes_max", 256..=65_536);
     let streams_max = reader.integer("server.streams_max", 1..=1000_u32);
     let send_rate_min = reader.bytes("server.send_rate_min", 0..=MIB);
-    let head = server::HeadLimits {
-        fields_max: fields_max?,
-        bytes_max: bytes_max? as usize,
-        target_bytes_max: target_bytes_max? as usize,
-    };
+    let head = server::HeadLimits { fields_max: fields_max?, bytes_max: bytes_max? as usize, target_bytes_max: target_bytes_max? as usize };
     Some(server::Limits {
         address_connections_max: address_connections_max? as usize,
         address_requests_max: address_requests_max?,

@@ -137,7 +137,17 @@ impl<L: Library> Delivery<L> {
     pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, NoObject>, metrics: Metrics) -> Self {
         let settings = RwLock::new(Arc::new(Settings::new(config)));
         let streams = Streams::new(cache.pieces().clone(), metrics.clone());
-        Self { shared: Arc::new(Shared { library, cache, readers: Readers::default(), streams, settings, turned_away: AtomicU64::new(0), metrics }) }
+        Self {
+            shared: Arc::new(Shared {
+                library,
+                cache,
+                readers: Readers::default(),
+                streams,
+                settings,
+                turned_away: AtomicU64::new(0),
+                metrics,
+            }),
+        }
     }
 
     /// Requests from now on are answered by `config`; those that wait go on by the former one.

@@ -1,16 +1,17 @@
 //! Drives one connection from accept to its end.
 
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, Write};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::conn::auto::{Builder, Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -87,27 +88,21 @@ impl Driver {
         let mut manner = Manner::new(admitted, &config.limits, peer, Arc::clone(self.metrics.refusals()));
         let Some(tls) = &self.tls else {
             let pace = Arc::new(pace(&config, queue));
-            return self
-                .converse(
-                    &self.protocols.either,
-                    Transport::new(stream, self.lender.clone()),
-                    service,
-                    pace,
-                    manner,
-                )
-                .await;
+            let stream = Transport::new(stream, self.lender.clone());
+            return self.converse(&self.protocols.either, stream, service, pace, manner).await;
         };
+        // In a box of its own: a handshake takes a lot of room for a short time.
+        let beginning = Box::pin(tls.begin(stream, config.header_timeout, &self.metrics));
         let begun = tokio::select! {
             biased;
             () = self.cut.cancelled() => return ConnectionEnd::Cut,
-            begun = tls.begin(stream, config.header_timeout, &self.metrics) => begun,
+            begun = beginning => begun,
         };
         let begun = match begun {
             Ok(begun) => begun,
             Err(end) => return end,
         };
         let pace = Arc::new(pace(&config, queue));
-        drop(config);
         let protocol = match begun.protocol {
             Protocol::Http1 => &self.protocols.http1,
             Protocol::Http2 => {
@@ -119,15 +114,15 @@ impl Driver {
         self.converse(protocol, begun.stream, service, pace, manner).await
     }
 
-    /// Speaks HTTP until the end.
-    async fn converse<T, S, B>(
-        &self,
-        protocol: &Builder<TokioExecutor>,
+    /// Speaks HTTP until the end. What that takes is in one box: a future that moves it holds it twice.
+    fn converse<'a, T, S, B>(
+        &'a self,
+        protocol: &'a Builder<TokioExecutor>,
         stream: T,
         service: S,
         pace: Arc<Pace>,
         manner: Manner,
-    ) -> ConnectionEnd
+    ) -> impl Future<Output = ConnectionEnd> + Send + use<'a, T, S, B>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -139,7 +134,21 @@ impl Driver {
     {
         let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace), manner.head_watch()));
         let gate = Gate::new(service, Arc::clone(&pace), manner);
-        let mut connection = pin!(protocol.serve_connection(io, gate));
+        let connection = Box::pin(protocol.serve_connection(io, gate));
+        self.attend(connection, pace)
+    }
+
+    /// Drives a connection until it ends, or is to be ended.
+    async fn attend<T, S, B>(&self, mut connection: Pin<Box<Connection<'_, T, S, TokioExecutor>>>, pace: Arc<Pace>) -> ConnectionEnd
+    where
+        T: Read + Write + Unpin + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
         let mut overdue = pin!(pace.overdue());
         let mut stop = pin!(async {
             self.stop.cancelled().await;
@@ -179,11 +188,8 @@ impl Driver {
 }
 
 fn pace(config: &Config, queue: SendQueue) -> Pace {
-    let patience = Patience {
-        header_timeout: config.header_timeout,
-        idle_timeout: config.idle_timeout,
-        send_rate_min: config.limits.send_rate_min,
-    };
+    let patience =
+        Patience { header_timeout: config.header_timeout, idle_timeout: config.idle_timeout, send_rate_min: config.limits.send_rate_min };
     Pace::new(patience, Some(queue))
 }
 
@@ -202,7 +208,12 @@ impl Protocols {
         // Hyper's own limit on heads also runs while a connection idles between requests; `Pace` tells the two apart. Its limit of
         // fields is left at `FIELDS_MAX`, up to which it needs no memory for them.
         const { assert!(FIELDS_MAX == 100) };
-        either.http1().timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(head_bytes_max + BUFFER_SLACK_BYTES);
+        either
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .half_close(true)
+            .max_buf_size(head_bytes_max + BUFFER_SLACK_BYTES);
         let (stream_bytes, connection_bytes) = if limits.takes_bodies { H2_BODY_BYTES } else { H2_NO_BODY_BYTES };
         either
             .http2()

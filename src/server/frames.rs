@@ -70,14 +70,7 @@ impl Frames {
     /// Of a connection whose preface has been read.
     pub(super) fn new(now_ms: u64) -> Self {
         let credit = Credit { frames: CREDIT_MAX, half_resets: 2 * RESETS_MAX, sent_bytes: 0, at_ms: now_ms };
-        Self {
-            received: Heads::default(),
-            sent: Heads::default(),
-            open: Vec::new(),
-            last_stream: 0,
-            head_goes_on: false,
-            credit,
-        }
+        Self { received: Heads::default(), sent: Heads::default(), open: Vec::new(), last_stream: 0, head_goes_on: false, credit }
     }
 
     /// Looks at bytes that the client has sent.

@@ -46,12 +46,7 @@ pub(super) struct Manner {
 }
 
 impl Manner {
-    pub(super) fn new(
-        admitted: Admitted,
-        limits: &Limits,
-        peer: Option<Peer>,
-        refusals: Arc<RefusalCounters>,
-    ) -> Self {
+    pub(super) fn new(admitted: Admitted, limits: &Limits, peer: Option<Peer>, refusals: Arc<RefusalCounters>) -> Self {
         let (head, takes_bodies) = (limits.head, limits.takes_bodies);
         Self { peer, strict_transport_security: None, admitted, head, takes_bodies, refusals }
     }

@@ -27,15 +27,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [Self; 7] = [
-        Self::Target,
-        Self::Host,
-        Self::TransferCoding,
-        Self::TargetTooLong,
-        Self::TooManyFields,
-        Self::HeadTooLarge,
-        Self::TooOften,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Target, Self::Host, Self::TransferCoding, Self::TargetTooLong, Self::TooManyFields, Self::HeadTooLarge, Self::TooOften];
 
     /// The stable name.
     pub fn as_str(self) -> &'static str {

@@ -87,7 +87,9 @@ pub fn unsafety(source: &Source) -> Vec<Fault> {
         return Vec::new();
     }
     let found = source.names().into_iter().filter(|name| name.parts == ["unsafe"]);
-    found.map(|name| fault(source, name.line, "unsafe outside src/arena.rs, src/server/send_queue.rs, src/media and the worker's entry")).collect()
+    found
+        .map(|name| fault(source, name.line, "unsafe outside src/arena.rs, src/server/send_queue.rs, src/media and the worker's entry"))
+        .collect()
 }
 
 /// A file holds one idea.

@@ -189,7 +189,9 @@ async fn bodies_that_nobody_takes() {
     let short = told(&server, &[get("Content-Length: 5\r\n", "hello"), GET.to_vec()].concat()).await;
     assert_eq!(short.matches("HTTP/1.1 200").count(), 2, "{short}");
     let before = resident_bytes();
-    for (fields, body) in [("Content-Length: 100000000\r\n", "x".repeat(1 << 20)), ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n".repeat(1 << 17))] {
+    for (fields, body) in
+        [("Content-Length: 100000000\r\n", "x".repeat(1 << 20)), ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n".repeat(1 << 17))]
+    {
         let answer = told(&server, &get(fields, &body)).await;
         // The answer may be overtaken by the reset that ends the sending.
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nconnection: close\r\n"), "{answer}");

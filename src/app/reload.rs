@@ -102,8 +102,8 @@ impl Reload {
         if let Some((tls, certificates)) = self.tls.as_ref().zip(certificates) {
             tls.take(certificates);
         }
-        self.public.set(config.public.server);
-        self.admin.set(config.admin.server);
+        self.public.set(config.public.server.clone());
+        self.admin.set(config.admin.server.clone());
         self.api.set(tunable(config));
         self.ingest.reconfigure(config.upload.bytes_max, config.upload.idle_timeout);
         self.scheduler.reconfigure(scheduling);

@@ -115,7 +115,7 @@ pub async fn serve(loaded: Loaded, log: LogFilter, sockets: Sockets, signals: Si
         events: api::EventLimits::default(),
         stop: stop.clone(),
     };
-    let (public_limits, admin_limits) = (LiveConfig::from(config.public.server), LiveConfig::from(config.admin.server));
+    let (public_limits, admin_limits) = (LiveConfig::from(config.public.server.clone()), LiveConfig::from(config.admin.server.clone()));
     let reload = Arc::new(Reload {
         running: Mutex::new(loaded),
         log,

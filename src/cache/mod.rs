@@ -230,6 +230,11 @@ where
         &self.shared.config
     }
 
+    /// Fills under way, of [`Config::fills_max`].
+    pub fn fills_under_way(&self) -> usize {
+        self.shared.config.fills_max.saturating_sub(self.shared.fills.available_permits())
+    }
+
     /// Memory for pieces of what is streamed.
     pub fn pieces(&self) -> &Room {
         &self.shared.pieces

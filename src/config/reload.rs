@@ -3,12 +3,18 @@
 use super::{Environment, Faults, Loaded, load};
 
 /// The keys that a running server takes up. All others are read once, at its start.
-const LIVE: [&str; 43] = [
+const LIVE: [&str; 49] = [
     "server.public_url",
     "server.drain",
     "server.connections_max",
     "server.header_timeout",
     "server.idle_timeout",
+    "server.address_connections_max",
+    "server.address_requests_max",
+    "server.unlimited",
+    "server.head_fields_max",
+    "server.target_bytes_max",
+    "server.send_rate_min",
     "tls.certificate",
     "tls.key",
     "tls.strict_transport_security",

@@ -11,6 +11,7 @@ use super::{
     AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, TlsSettings, UploadSettings, WorkerSettings,
 };
 use crate::delivery::{PurgeConfig, SurrogateKeys};
+use crate::semantics::Network;
 use crate::title::{DeinterlacePolicy, Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
@@ -78,6 +79,7 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
     let connections_max = reader.integer("server.connections_max", 1..=1_000_000_u32);
     let header_timeout = reader.duration("server.header_timeout", SECOND..=HOUR);
     let idle_timeout = reader.duration("server.idle_timeout", SECOND..=HOUR);
+    let limits = limits(reader, trusted_proxies.as_deref());
     let threads = reader.integer("server.threads", 0..=1024_usize).map(threads);
     let pin_threads = reader.boolean("server.pin_threads");
     let server = server::Config {
@@ -88,8 +90,32 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
         threads: server::Threads::Own { count: threads?, pinned: pin_threads? },
         // Known once the access log is.
         tells_peer: false,
+        limits: limits?,
     };
     Some(PublicSettings { listen: listen?, public_url: public_url?, trusted_proxies: trusted_proxies?, server })
+}
+
+/// What clients of the public listeners may do.
+fn limits(reader: &mut Reader, trusted_proxies: Option<&[Network]>) -> Option<server::Limits> {
+    let address_connections_max = reader.integer("server.address_connections_max", 0..=1_000_000_u32);
+    let address_requests_max = reader.integer("server.address_requests_max", 0..=1_000_000_u32);
+    let unlimited = reader.networks("server.unlimited");
+    let fields_max = reader.integer("server.head_fields_max", 16..=server::FIELDS_MAX);
+    let bytes_max = reader.bytes("server.head_bytes_max", 4096..=65_536);
+    let target_bytes_max = reader.bytes("server.target_bytes_max", 256..=65_536);
+    let streams_max = reader.integer("server.streams_max", 1..=1000_u32);
+    let send_rate_min = reader.bytes("server.send_rate_min", 0..=MIB);
+    let head = server::HeadLimits { fields_max: fields_max?, bytes_max: bytes_max? as usize, target_bytes_max: target_bytes_max? as usize };
+    Some(server::Limits {
+        address_connections_max: address_connections_max? as usize,
+        address_requests_max: address_requests_max?,
+        // What a proxy sends comes from many clients.
+        unlimited: [&unlimited?, trusted_proxies?].concat(),
+        head,
+        streams_max: streams_max?,
+        send_rate_min: send_rate_min?,
+        takes_bodies: false,
+    })
 }
 
 fn tls(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<Option<TlsSettings>> {
@@ -155,7 +181,10 @@ fn admin(reader: &mut Reader, public: Option<&PublicSettings>, tls: Option<&Opti
     if listen.is_some_and(|listen| are_same(listen, tls)) {
         reader.refuse("admin.listen", "is the same address as tls.listen");
     }
-    let server = server::Config { connections_max: connections_max? as usize, threads: server::Threads::Shared, ..public.server };
+    // Events are sent when there are any, however slowly that may be.
+    let limits = server::Limits { head: public.server.limits.head, ..server::Limits::USUAL };
+    let server =
+        server::Config { connections_max: connections_max? as usize, threads: server::Threads::Shared, limits, ..public.server.clone() };
     Some(AdminSettings { listen: listen?, token: token?, server })
 }
 

@@ -10,9 +10,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::fields::{Fields, is_text};
 use super::provenance::Provenance;
 use super::response::{Failure, RETRY_AFTER};
-use super::{Class, Library, Miss, Presence, SegmentAddress, SegmentFacts, Shared, download};
+use super::{Class, Library, Miss, Presence, SegmentAddress, SegmentFacts, Settings, Shared, download};
 use crate::cache::{Absence, CacheKey, CacheOutcome, FillError, OBJECT_BYTES, Object, Reservation, Room};
-use crate::semantics::{Freshness, Route};
+use crate::semantics::{Freshness, Route, Worth};
 use crate::title::{ContentHash, Still, TrackId, TrackKind};
 
 /// Longest time to read what is made, the wait for room included.
@@ -105,7 +105,13 @@ impl<L: Library> Shared<L> {
             Presence::Unknown => return refused(Failure::NotFound),
         }
         let settings = self.settings();
-        let Ok(_waiter) = settings.waiters.try_acquire() else { return refused(Failure::Busy) };
+        let worth = Worth::of(&route);
+        if !self.has_room(&settings, worth) {
+            return refused(Failure::Shed { after_s: self.retry_after_s(worth) });
+        }
+        let Ok(_waiter) = settings.waiters.try_acquire() else {
+            return refused(Failure::Busy { after_s: self.retry_after_s(worth) });
+        };
         let _waiting = self.metrics.waiting();
         let began = Instant::now();
         let deadline = began + settings.config.segment_wait;
@@ -130,7 +136,7 @@ impl<L: Library> Shared<L> {
                     media_segment(&route).map(|segment| large(&settings.fields, &route, segment, &facts)).ok_or(Failure::NotFound)
                 }
                 Err(FillError::Failed(NoObject::Missing(miss))) => Err(Failure::of_fill(&FillError::Failed(miss))),
-                Err(FillError::Busy) => Err(Failure::of_fill(&FillError::Busy)),
+                Err(FillError::Busy) => Err(Failure::Busy { after_s: self.retry_after_s(worth) }),
                 Err(FillError::Lost) => {
                     tracing::error!(%route, "the fill broke off");
                     Err(Failure::of_fill(&FillError::Lost))
@@ -138,6 +144,19 @@ impl<L: Library> Shared<L> {
             };
             return (result, Provenance::Asked { outcome, took });
         }
+    }
+}
+
+impl<L> Shared<L> {
+    /// Whether what is left of waiters and fills is for requests of this worth.
+    fn has_room(&self, settings: &Settings, worth: Worth) -> bool {
+        // Whoever is worth most may have the last place, and may find another's fill to wait for without one.
+        if worth == Worth::Start {
+            return true;
+        }
+        let (waiters_max, fills_max) = (settings.config.waiters_max, self.cache.config().fills_max);
+        let waiting = waiters_max.saturating_sub(settings.waiters.available_permits());
+        worth.is_admitted(waiting, waiters_max) && worth.is_admitted(self.cache.fills_under_way(), fills_max)
     }
 }
 

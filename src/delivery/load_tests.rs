@@ -193,3 +193,51 @@ async fn nothing_is_made_for_reading_ahead() {
     assert_eq!((status, origin.fake.asked.load(Ordering::SeqCst)), (StatusCode::NOT_FOUND, 3));
     assert_eq!((origin.cache_metrics.ahead.get(), origin.fake.read.load(Ordering::SeqCst)), (0, 2));
 }
+
+/// As many as wait, so much is left, and for whom.
+#[tokio::test]
+async fn overload_takes_the_cheapest_loss_first() {
+    let origin = origin(Duration::from_secs(60), 8).await;
+    let title = origin.title;
+    let poster = format!("/t/{title}/1/poster.jpg");
+    let onward = [0, 20, 40].map(|further| origin.segment(SegmentNumber(ROW.start + further)));
+    let start = ["main.m3u8", "1/v0/index.m3u8", "1/v0/init.mp4"].map(|file| format!("/t/{title}/{file}"));
+    let mut waiting = JoinSet::new();
+    for ((waiters, expect), (onward, start)) in [
+        (4, [Some(Outcome::Shed), None, None]),
+        (7, [Some(Outcome::Shed), Some(Outcome::Shed), None]),
+        (8, [Some(Outcome::Shed), Some(Outcome::Shed), Some(Outcome::Busy)]),
+    ]
+    .into_iter()
+    .zip(onward.iter().zip(&start))
+    {
+        while waiting.len() < waiters {
+            let (address, path) = (origin.address, origin.segment(LATE));
+            waiting.spawn(async move { TestOrigin::ask_at(address, "GET", &path, &[]).await.status });
+        }
+        while origin.fake.asked.load(Ordering::SeqCst) == 0 || origin.cache_metrics.collapsed.get() < waiters as u64 - 1 {
+            tokio::task::yield_now().await;
+        }
+        for (path, expect) in [&poster, onward, start].into_iter().zip(expect) {
+            let refused = |outcome| Class::ALL.into_iter().map(|class| origin.metrics.requests(class, outcome)).sum::<u64>();
+            let before = [Outcome::Shed, Outcome::Busy].map(refused);
+            let answer = origin.ask("GET", path, &[]).await;
+            let seen = [Outcome::Shed, Outcome::Busy].map(refused);
+            match expect {
+                None => assert_eq!((answer.status, seen), (StatusCode::OK, before), "{waiters} {path}"),
+                Some(outcome) => {
+                    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{waiters} {path}");
+                    assert_eq!(answer.field("cache-control"), Some("no-store"));
+                    let after_s: u64 = answer.field("retry-after").and_then(|after| after.parse().ok()).expect("seconds");
+                    assert!((1..=11).contains(&after_s), "{after_s}");
+                    let index = usize::from(outcome == Outcome::Busy);
+                    assert_eq!(seen[index], before[index] + 1, "{waiters} {path}");
+                }
+            }
+        }
+    }
+    origin.fake.made.send_replace(true);
+    while let Some(status) = waiting.join_next().await {
+        assert_eq!(status.expect("no panic"), StatusCode::OK);
+    }
+}

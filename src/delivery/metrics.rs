@@ -85,8 +85,10 @@ pub enum Outcome {
     NotYet,
     /// 503: cannot be had.
     Unavailable,
-    /// 503: too many wait.
+    /// 503: as many wait as may.
     Busy,
+    /// 503: what is left is for requests whose loss would cost more.
+    Shed,
     /// 405 or 501.
     MethodRefused,
     /// 204.
@@ -100,7 +102,7 @@ impl Outcome {
     }
 
     /// Every outcome, in the order of the declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Whole,
         Self::Part,
         Self::NotModified,
@@ -112,6 +114,7 @@ impl Outcome {
         Self::NotYet,
         Self::Unavailable,
         Self::Busy,
+        Self::Shed,
         Self::MethodRefused,
         Self::Options,
     ];
@@ -130,6 +133,7 @@ impl Outcome {
             Self::NotYet => "not-yet",
             Self::Unavailable => "unavailable",
             Self::Busy => "busy",
+            Self::Shed => "shed",
             Self::MethodRefused => "method-refused",
             Self::Options => "options",
         }

@@ -21,6 +21,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use tokio::sync::Semaphore;
 
 use crate::cache::{self, Cache, CacheOutcome};
-use crate::semantics::{ByteRange, Form, Reply, Representation, RequestFacts, Route, choose, decide, wants_sha256};
+use crate::semantics::{ByteRange, Form, Reply, Representation, RequestFacts, Route, Worth, choose, decide, wants_sha256};
 use crate::title::{Generation, TitleId, TrackId};
 
 use ahead::Readers;
@@ -94,6 +95,8 @@ struct Shared<L> {
     readers: Readers,
     streams: Streams,
     settings: RwLock<Arc<Settings>>,
+    /// Requests that there was no room for.
+    turned_away: AtomicU64,
     metrics: Metrics,
 }
 
@@ -116,6 +119,11 @@ impl<L> Shared<L> {
         // Every change is one assignment, so it is whole even after a panic.
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// When to ask again, for a request that there was no room for.
+    fn retry_after_s(&self, worth: Worth) -> u64 {
+        worth.retry_after_s(self.turned_away.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl<L> Clone for Delivery<L> {
@@ -129,7 +137,17 @@ impl<L: Library> Delivery<L> {
     pub fn new(config: &Config, library: Arc<L>, cache: Cache<Route, NoObject>, metrics: Metrics) -> Self {
         let settings = RwLock::new(Arc::new(Settings::new(config)));
         let streams = Streams::new(cache.pieces().clone(), metrics.clone());
-        Self { shared: Arc::new(Shared { library, cache, readers: Readers::default(), streams, settings, metrics }) }
+        Self {
+            shared: Arc::new(Shared {
+                library,
+                cache,
+                readers: Readers::default(),
+                streams,
+                settings,
+                turned_away: AtomicU64::new(0),
+                metrics,
+            }),
+        }
     }
 
     /// Requests from now on are answered by `config`; those that wait go on by the former one.
@@ -320,7 +338,7 @@ impl<L: Library> Shared<L> {
                 self.streamed(object, &reply, file)
             }
         });
-        let Some((mut response, outcome)) = answer else { return refuse(Failure::Busy) };
+        let Some((mut response, outcome)) = answer else { return refuse(Failure::Busy { after_s: self.retry_after_s(Worth::Onward) }) };
         if matches!(outcome, Outcome::Whole | Outcome::Part) && wants_sha256(headers) {
             response::tell_digest(object, response.headers_mut());
         }

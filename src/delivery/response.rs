@@ -55,8 +55,16 @@ pub(super) enum Failure {
     NotYet(Duration),
     /// 503: cannot be had for the moment.
     Unavailable(Duration),
-    /// 503: too many wait already.
-    Busy,
+    /// 503: as many wait already as may.
+    Busy {
+        /// When to ask again.
+        after_s: u64,
+    },
+    /// 503: so many wait that what is left is for those whom a refusal would cost more.
+    Shed {
+        /// When to ask again.
+        after_s: u64,
+    },
     /// 405.
     MethodNotAllowed,
     /// 501.
@@ -76,7 +84,7 @@ impl Failure {
             FillError::Failed(Miss::Gone) => Self::Gone,
             FillError::Failed(Miss::NotYet { retry_after }) => Self::NotYet(retry_after),
             FillError::Failed(Miss::Unavailable { retry_after }) => Self::Unavailable(retry_after),
-            FillError::Busy => Self::Busy,
+            FillError::Busy => Self::Busy { after_s: RETRY_AFTER.as_secs() },
             FillError::Lost => Self::Unavailable(RETRY_AFTER),
         }
     }
@@ -103,8 +111,11 @@ impl Failure {
             Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::Unavailable, "This cannot be had at the moment.\n")
             }
-            Self::Busy => {
+            Self::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::Busy, "Too many requests are waiting; ask again soon.\n")
+            }
+            Self::Shed { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::Shed, "Others come first just now; ask again soon.\n")
             }
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, Freshness::NotStored, Outcome::MethodRefused, "This can only be read.\n")
@@ -140,8 +151,8 @@ pub(super) fn failure(fields: &Fields, failure: &Failure, provenance: &Provenanc
         Failure::NotYet(after) | Failure::Unavailable(after) => {
             told.insert(RETRY, HeaderValue::from(after.as_millis().div_ceil(1000).clamp(1, 3600) as u64));
         }
-        Failure::Busy => {
-            told.insert(RETRY, HeaderValue::from(RETRY_AFTER.as_secs()));
+        Failure::Busy { after_s } | Failure::Shed { after_s } => {
+            told.insert(RETRY, HeaderValue::from(after_s));
         }
         Failure::MethodNotAllowed => {
             told.insert(ALLOW, METHODS);

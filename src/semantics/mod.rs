@@ -1,4 +1,4 @@
-//! Pure HTTP decisions: ranges, conditional requests, codings, digests, freshness, routes (RFC 9110, 9111, 9530).
+//! Pure HTTP decisions: ranges, conditional requests, codings, digests, freshness, routes, what is refused first (RFC 9110, 9111, 9530).
 //!
 //! Decide here, do elsewhere: nothing in this module reads a clock, a socket or a cache.
 
@@ -12,6 +12,7 @@ mod freshness;
 mod range;
 mod reply;
 mod route;
+mod worth;
 
 pub use client::{Client, Network, client};
 pub use cmcd::{CMCD_BYTES_MAX, Cmcd, FIELDS as CMCD_FIELDS, Value as CmcdValue, query_value as cmcd_query_value};
@@ -25,3 +26,4 @@ pub use freshness::{
 pub use range::{ByteRange, PARTS_MAX, RangeSpec, Selection, range_specs, select};
 pub use reply::{Reply, Representation, RequestFacts, decide};
 pub use route::{ROUTE_BYTES_MAX, Route};
+pub use worth::Worth;

@@ -1,32 +1,44 @@
 //! Drives one connection from accept to its end.
 
-use std::pin::pin;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, Write};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::conn::auto::{Builder, Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::Place;
+use super::addresses::AddressPlace;
 use super::drowsy::Drowsy;
 use super::gate::{Gate, Manner};
+use super::limits::{FIELDS_MAX, Limits};
 use super::metrics::ListenerMetrics;
-use super::pace::{Overdue, Pace, PacedStream};
+use super::pace::{Overdue, Pace, Patience};
+use super::paced_stream::PacedStream;
+use super::send_queue::SendQueue;
 use super::tls::{Protocol, Tls};
 use super::transport::{Lender, Transport};
-use super::{BoxError, ConnectionEnd, LiveConfig, Peer};
+use super::{BoxError, Config, ConnectionEnd, LiveConfig, Peer};
 
-/// Bytes of a request's head that are read before it is refused with 431, and of answers that are gathered before writing.
-const BUFFER_BYTES_MAX: usize = 128 << 10;
-/// Bytes of an HTTP/2 request's fields.
-const H2_FIELDS_BYTES_MAX: u32 = 16 << 10;
-/// Requests at once on an HTTP/2 connection.
-const H2_STREAMS_MAX: u32 = 128;
+/// Hyper may hold so much more than the longest head: what came with the head's last bytes, and answers that are gathered.
+const BUFFER_SLACK_BYTES: usize = 64 << 10;
+/// Requests on HTTP/2 that were taken back before they were looked at; with one more the connection ends.
+const H2_UNSEEN_RESETS_MAX: usize = 20;
+/// Requests on HTTP/2 that were reset for an error of the client; with one more the connection ends.
+const H2_ERRORS_MAX: usize = 100;
+/// What a client may send of bodies before somebody reads them, a stream and a connection; where none are taken, it is the least
+/// that does not hinder a head.
+const H2_BODY_BYTES: (u32, u32) = (1 << 20, 1 << 20);
+const H2_NO_BODY_BYTES: (u32, u32) = (16 << 10, 64 << 10);
 
 /// After the signal to stop, how long a new connection may take to send something.
 const FIRST_BYTE_PATIENCE: Duration = Duration::from_secs(1);
@@ -48,14 +60,22 @@ pub(super) struct Driver {
     pub cut: CancellationToken,
 }
 
+/// What a connection takes as long as it is open, and who its other end is.
+pub(super) struct Admitted {
+    pub place: Place,
+    /// Absent where no limit holds for the address.
+    pub address: Option<AddressPlace>,
+    pub peer: Option<SocketAddr>,
+}
+
 impl Driver {
-    pub(super) async fn drive<S, B>(&self, stream: TcpStream, service: S) -> ConnectionEnd
+    pub(super) async fn drive<S, B>(&self, stream: TcpStream, service: S, admitted: Admitted) -> ConnectionEnd
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
         B: Body + Send + 'static,
-        B::Data: Send,
+        B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
         // Answers are written whole, so waiting to fill packets only delays the last one of each.
@@ -63,30 +83,27 @@ impl Driver {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let config = self.config.get();
-        let address = if config.tells_peer { stream.peer_addr().ok() } else { None };
+        let address = admitted.peer.filter(|_| config.tells_peer);
         let peer = address.map(|address| Peer { address, tls: self.tls.is_some() });
+        let queue = SendQueue::of(&stream);
+        let mut manner = Manner::new(admitted, &config.limits, peer, Arc::clone(self.metrics.refusals()));
         let Some(tls) = &self.tls else {
-            let pace = Arc::new(Pace::new(config.header_timeout, config.idle_timeout));
-            return self
-                .converse(
-                    &self.protocols.either,
-                    Transport::new(stream, self.lender.clone()),
-                    service,
-                    pace,
-                    Manner { peer, strict_transport_security: None },
-                )
-                .await;
+            let pace = Arc::new(pace(&config, queue));
+            let stream = Transport::new(stream, self.lender.clone());
+            return self.converse(&self.protocols.either, stream, service, pace, manner).await;
         };
+        // In a box of its own: a handshake takes a lot of room for a short time.
+        let beginning = Box::pin(tls.begin(stream, config.header_timeout, &self.metrics));
         let begun = tokio::select! {
             biased;
             () = self.cut.cancelled() => return ConnectionEnd::Cut,
-            begun = tls.begin(stream, config.header_timeout, &self.metrics) => begun,
+            begun = beginning => begun,
         };
         let begun = match begun {
             Ok(begun) => begun,
             Err(end) => return end,
         };
-        let pace = Arc::new(Pace::new(config.header_timeout, config.idle_timeout));
+        let pace = Arc::new(pace(&config, queue));
         let protocol = match begun.protocol {
             Protocol::Http1 => &self.protocols.http1,
             Protocol::Http2 => {
@@ -94,31 +111,45 @@ impl Driver {
                 &self.protocols.http2
             }
         };
-        let manner = Manner { peer, strict_transport_security: begun.strict_transport_security };
+        manner.strict_transport_security = begun.strict_transport_security;
         self.converse(protocol, begun.stream, service, pace, manner).await
     }
 
-    /// Speaks HTTP until the end.
-    async fn converse<T, S, B>(
-        &self,
-        protocol: &Builder<TokioExecutor>,
+    /// Speaks HTTP until the end. What that takes is in one box: a future that moves it holds it twice.
+    fn converse<'a, T, S, B>(
+        &'a self,
+        protocol: &'a Builder<TokioExecutor>,
         stream: T,
         service: S,
         pace: Arc<Pace>,
         manner: Manner,
-    ) -> ConnectionEnd
+    ) -> impl Future<Output = ConnectionEnd> + Send + use<'a, T, S, B>
     where
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
         B: Body + Send + 'static,
+        B::Data: Send + From<Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace), manner.head_watch()));
+        let gate = Gate::new(service, Arc::clone(&pace), manner);
+        let connection = Box::pin(protocol.serve_connection(io, gate));
+        self.attend(connection, pace)
+    }
+
+    /// Drives a connection until it ends, or is to be ended.
+    async fn attend<T, S, B>(&self, mut connection: Pin<Box<Connection<'_, T, S, TokioExecutor>>>, pace: Arc<Pace>) -> ConnectionEnd
+    where
+        T: Read + Write + Unpin + Send + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace)));
-        let gate = Gate::new(service, Arc::clone(&pace), manner);
-        let mut connection = pin!(protocol.serve_connection(io, gate));
         let mut overdue = pin!(pace.overdue());
         let mut stop = pin!(async {
             self.stop.cancelled().await;
@@ -144,6 +175,7 @@ impl Driver {
                 biased;
                 result = connection.as_mut() => return match result {
                     Ok(()) => ConnectionEnd::Closed,
+                    Err(_) if pace.is_flooded() => ConnectionEnd::Flood,
                     Err(error) => {
                         tracing::debug!(%error, "a connection failed");
                         ConnectionEnd::Failed
@@ -158,10 +190,17 @@ impl Driver {
                 overdue = overdue.as_mut() => return match overdue {
                     Overdue::Head => ConnectionEnd::HeadTimeout,
                     Overdue::Idle => ConnectionEnd::Idle,
+                    Overdue::Slow => ConnectionEnd::SlowReader,
                 },
             }
         }
     }
+}
+
+fn pace(config: &Config, queue: SendQueue) -> Pace {
+    let patience =
+        Patience { header_timeout: config.header_timeout, idle_timeout: config.idle_timeout, send_rate_min: config.limits.send_rate_min };
+    Pace::new(patience, Some(queue))
 }
 
 /// How HTTP is spoken, with its limits.
@@ -172,12 +211,29 @@ pub(super) struct Protocols {
     http2: Builder<TokioExecutor>,
 }
 
-impl Default for Protocols {
-    fn default() -> Self {
+impl Protocols {
+    pub(super) fn new(limits: &Limits) -> Self {
         let mut either = Builder::new(TokioExecutor::new());
-        // Hyper's own limit on heads also runs while a connection idles between requests; `Pace` tells the two apart.
-        either.http1().timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(BUFFER_BYTES_MAX);
-        either.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX).max_header_list_size(H2_FIELDS_BYTES_MAX);
+        let head_bytes_max = limits.head.bytes_max;
+        // Hyper's own limit on heads also runs while a connection idles between requests; `Pace` tells the two apart. Its limit of
+        // fields is left at `FIELDS_MAX`, up to which it needs no memory for them.
+        const { assert!(FIELDS_MAX == 100) };
+        either
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .half_close(true)
+            .max_buf_size(head_bytes_max + BUFFER_SLACK_BYTES);
+        let (stream_bytes, connection_bytes) = if limits.takes_bodies { H2_BODY_BYTES } else { H2_NO_BODY_BYTES };
+        either
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams_max)
+            .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(H2_UNSEEN_RESETS_MAX)
+            .max_local_error_reset_streams(H2_ERRORS_MAX)
+            .initial_stream_window_size(stream_bytes)
+            .initial_connection_window_size(connection_bytes);
         Self { http1: either.clone().http1_only(), http2: either.clone().http2_only(), either }
     }
 }

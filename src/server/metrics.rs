@@ -1,9 +1,13 @@
 //! What listeners count: open connections, and how connections ended.
 
+use std::sync::Arc;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use super::Refusal;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +24,12 @@ pub enum ConnectionEnd {
     Cut,
     /// It was never served, for as many were open as may be.
     Refused,
+    /// It was never served, for as many were open from its address as may be.
+    AddressRefused,
+    /// The client took what it had asked for too slowly.
+    SlowReader,
+    /// The client sent too much that asks for nothing, such as requests that it took back.
+    Flood,
     /// The handshake of TLS was not finished in time.
     HandshakeTimeout,
     /// There was no agreement on TLS, or what was sent was none.
@@ -38,12 +48,18 @@ impl ConnectionEnd {
             Self::Idle => "idle",
             Self::Cut => "cut",
             Self::Refused => "refused",
+            Self::AddressRefused => "address-refused",
+            Self::SlowReader => "slow-reader",
+            Self::Flood => "flood",
             Self::HandshakeTimeout => "handshake-timeout",
             Self::HandshakeFailed => "handshake-failed",
             Self::PlainText => "plain-text",
         }
     }
 }
+
+/// Requests of a listener that were refused, each counted at the place of its reason.
+pub(super) type RefusalCounters = [Counter; Refusal::ALL.len()];
 
 /// Counters of all listeners, told apart by their names. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +69,7 @@ pub struct Metrics {
     lent_bytes: Family<[(&'static str, &'static str); 1], Counter>,
     handshakes: Family<[(&'static str, &'static str); 3], Counter>,
     certificates: Family<[(&'static str, &'static str); 1], Counter>,
+    refusals: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
 impl Metrics {
@@ -63,6 +80,7 @@ impl Metrics {
         server.register("connections", "Connections by how they ended", self.ends.clone());
         server.register("lent_bytes", "Bytes of bodies that the kernel sent from the cache without copying", self.lent_bytes.clone());
         server.register("handshakes", "Handshakes of TLS, by version and whether a session was resumed", self.handshakes.clone());
+        server.register("refused_requests", "Requests that did not reach the service, by reason", self.refusals.clone());
         server.register("certificate_reloads", "Readings of certificates after the start, by outcome", self.certificates.clone());
     }
 
@@ -74,6 +92,11 @@ impl Metrics {
     /// Bytes of bodies of that listener that the kernel sent without copying.
     pub fn lent_bytes(&self, listener: &'static str) -> u64 {
         self.lent_bytes.get_or_create(&[("listener", listener)]).get()
+    }
+
+    /// Requests to that listener that were refused for that reason.
+    pub fn refusals(&self, listener: &'static str, refusal: Refusal) -> u64 {
+        self.refusals.get_or_create(&[("listener", listener), ("reason", refusal.as_str())]).get()
     }
 
     /// Handshakes of TLS of that listener, in that version (`1.2`, `1.3`), whether or not a session was resumed.
@@ -89,7 +112,11 @@ impl Metrics {
     pub(super) fn of(&self, listener: &'static str) -> ListenerMetrics {
         let labels = [("listener", listener)];
         let (open, lent_bytes) = (self.open.get_or_create(&labels).clone(), self.lent_bytes.get_or_create(&labels).clone());
-        ListenerMetrics { metrics: self.clone(), listener, open, lent_bytes }
+        let refusals = Refusal::ALL.map(|refusal| {
+            let labels = [("listener", listener), ("reason", refusal.as_str())];
+            Counter::clone(&self.refusals.get_or_create(&labels))
+        });
+        ListenerMetrics { metrics: self.clone(), listener, open, lent_bytes, refusals: Arc::new(refusals) }
     }
 }
 
@@ -104,6 +131,7 @@ pub(super) struct ListenerMetrics {
     listener: &'static str,
     open: Gauge,
     lent_bytes: Counter,
+    refusals: Arc<RefusalCounters>,
 }
 
 impl ListenerMetrics {
@@ -123,25 +151,23 @@ impl ListenerMetrics {
         &self.lent_bytes
     }
 
+    pub(super) fn refusals(&self) -> &Arc<RefusalCounters> {
+        &self.refusals
+    }
+
     pub(super) fn open(&self) -> OpenConnection {
         self.open.inc();
-        OpenConnection { metrics: self.clone() }
+        OpenConnection { open: self.open.clone() }
     }
 }
 
 /// Counts a connection as open until it is dropped.
 pub(super) struct OpenConnection {
-    metrics: ListenerMetrics,
-}
-
-impl OpenConnection {
-    pub(super) fn end(self, end: ConnectionEnd) {
-        self.metrics.ended(end);
-    }
+    open: Gauge,
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.metrics.open.dec();
+        self.open.dec();
     }
 }

@@ -6,12 +6,18 @@
 //! connection on one of them from its first byte to its last.
 
 mod accept;
+mod addresses;
 mod connection;
 mod drowsy;
+mod frames;
 mod gate;
+mod limits;
 mod live;
 mod metrics;
 mod pace;
+mod paced_stream;
+mod refusal;
+mod send_queue;
 mod sockets;
 mod thread;
 mod tls;
@@ -23,6 +29,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -31,9 +38,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use accept::{Acceptor, Places};
+use addresses::Addresses;
 use connection::{Driver, Protocols};
+pub use limits::{FIELDS_MAX, HeadLimits, Limits};
 pub use live::LiveConfig;
 pub use metrics::{ConnectionEnd, Metrics};
+pub use refusal::Refusal;
 pub use tls::{CertificateFiles, ReadTls, Tls, TlsConfig, TlsFaults};
 use transport::Lender;
 
@@ -43,14 +53,14 @@ use crate::arena::Arena;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Limits of one listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Connections open at once.
     pub connections_max: usize,
-    /// Longest time from the first byte of a request's head to its last, on HTTP/1.
+    /// Longest time from the first byte of a request's head to its last.
     pub header_timeout: Duration,
     /// Longest time without a byte in either direction, unless a request is being worked on. A body that is streamed must
-    /// send something more often than that.
+    /// send something more often than that. A client's speed is judged over as long.
     pub idle_timeout: Duration,
     /// How long open requests may go on after the signal to stop.
     pub drain: Duration,
@@ -58,6 +68,8 @@ pub struct Config {
     pub threads: Threads,
     /// Whether requests carry their [`Peer`] as an extension, which costs a little for each.
     pub tells_peer: bool,
+    /// What clients may do.
+    pub limits: Limits,
 }
 
 /// What drives the connections of a listener.
@@ -165,7 +177,7 @@ impl Listener {
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
         B: Body + Send + 'static,
-        B::Data: Send,
+        B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
         let cut = CancellationToken::new();
@@ -174,7 +186,7 @@ impl Listener {
         let threads = config.get().threads;
         let lender = arena.map(|arena| Lender { arena, lent_bytes: metrics.lent_bytes().clone() });
         let driver = Driver {
-            protocols: Protocols::default(),
+            protocols: Protocols::new(&config.get().limits),
             config,
             lender,
             tls: self.tls,
@@ -184,7 +196,7 @@ impl Listener {
             stop,
             cut,
         };
-        let acceptor = Arc::new(Acceptor { places: Places::default(), driver });
+        let acceptor = Arc::new(Acceptor { places: Places::default(), addresses: Arc::<Addresses>::default(), driver });
         let accept = |socket: std::net::TcpListener| {
             let (acceptor, service) = (Arc::clone(&acceptor), service.clone());
             async move { Ok(acceptor.accept(TcpListener::from_std(socket)?, service).await) }

@@ -12,6 +12,12 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+mod h1_abuse;
+mod h2_abuse;
+
+/// How long a body for `/large` is.
+const LARGE_BYTES: usize = 4 << 20;
+
 const CONFIG: Config = Config {
     connections_max: 100,
     header_timeout: Duration::from_secs(10),
@@ -19,6 +25,7 @@ const CONFIG: Config = Config {
     drain: Duration::from_secs(30),
     threads: Threads::Shared,
     tells_peer: true,
+    limits: Limits::USUAL,
 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -44,9 +51,13 @@ fn run_on(listener: Listener, config: impl Into<LiveConfig>) -> Running {
     let ended = tokio::spawn({
         let (metrics, stop, came, go) = (metrics.clone(), stop.clone(), Arc::clone(&came), Arc::clone(&go));
         async move {
+            let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
             let service = service_fn(move |request: Request<Incoming>| {
-                let (came, go) = (Arc::clone(&came), Arc::clone(&go));
+                let (came, go, large) = (Arc::clone(&came), Arc::clone(&go), large.clone());
                 async move {
+                    if request.uri().path() == "/large" {
+                        return Ok(Response::new(Full::new(large)));
+                    }
                     if request.uri().path() == "/slow" {
                         came.notify_one();
                         go.notified().await;
@@ -66,6 +77,17 @@ impl Running {
         TcpStream::connect(self.address).await.expect("a connection")
     }
 
+    /// Whether somebody else is answered.
+    async fn answers_others(&self) {
+        let mut stream = self.connect().await;
+        stream.write_all(GET).await.expect("sent");
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+
+    fn ends(&self, end: ConnectionEnd) -> u64 {
+        self.metrics.ends("test", end)
+    }
+
     /// Sends `bytes` and reads until the server closes.
     async fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
@@ -73,6 +95,16 @@ impl Running {
         rest(&mut stream).await
     }
 }
+
+/// Memory of this process that is in use, in bytes.
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number");
+    pages * 4096
+}
+
+/// What a flood may leave behind; each test is a process of its own.
+const FLAT_BYTES: usize = 24 << 20;
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();

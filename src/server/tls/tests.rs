@@ -30,6 +30,7 @@ const CONFIG: Config = Config {
     drain: Duration::from_secs(30),
     threads: Threads::Shared,
     tells_peer: false,
+    limits: crate::server::Limits::USUAL,
 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const GET_LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";

@@ -64,6 +64,13 @@ pub struct LoggedBytes {
     hold: Option<Hold>,
 }
 
+impl From<Bytes> for LoggedBytes {
+    /// Bytes that nobody counts.
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, hold: None }
+    }
+}
+
 impl fmt::Debug for LoggedBytes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "LoggedBytes({})", self.bytes.len())

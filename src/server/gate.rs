@@ -55,7 +55,9 @@ impl Manner {
 
     /// What watches over heads that never come to an end. It counts separators and method too, so it is twice as patient.
     pub(super) fn head_watch(&self) -> HeadWatch {
-        HeadWatch { bytes_max: self.head.bytes_max * 2, refusals: Arc::clone(&self.refusals) }
+        // Where bodies are taken, the rest of one that was refused comes in as a head would; there hyper's buffer is the bound.
+        let bytes_max = if self.takes_bodies { usize::MAX } else { self.head.bytes_max * 2 };
+        HeadWatch { bytes_max, refusals: Arc::clone(&self.refusals) }
     }
 
     /// Whether a connection of HTTP/1 ends with a request that brings this body.

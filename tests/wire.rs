@@ -409,3 +409,108 @@ fn the_rules_name_tests_that_exist() {
     let absent: Vec<_> = tests.iter().filter(|test| !sources.iter().any(|source| source.contains(&format!("fn {test}(")))).collect();
     assert!(absent.is_empty(), "{absent:?}");
 }
+
+/// Memory of this process that is in use, in bytes.
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number");
+    pages * 4096
+}
+
+/// Fifty thousand paths that name nothing, of titles there are and are not, on one connection. The first ten thousand fill what is
+/// remembered.
+#[tokio::test]
+async fn floods_of_unknown_paths_leave_memory_flat() {
+    let origin = origin().await;
+    let (mut reader, mut writer) = TcpStream::connect(origin.address).await.expect("a connection").into_split();
+    let title = origin.title;
+    let sending = tokio::spawn(async move {
+        for index in 0..50_000_u32 {
+            let path = match index % 4 {
+                0 => format!("/t/{}/1/v0/{index}.m4s", TitleId::new(index.into(), 1)),
+                1 => format!("/t/{title}/{}/v0/{index}.m4s", index + 2),
+                2 => format!("/t/{title}/1/s{}/{index}.vtt", index % 100),
+                _ => format!("/{index}/wp-login.php"),
+            };
+            writer.write_all(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).await.expect("sent");
+        }
+        writer
+    });
+    let (mut answers, mut line_bytes, mut piece, mut before) = (0, 0, vec![0; 65_536], None);
+    let wanted = b"HTTP/1.1 404";
+    while answers < 50_000 {
+        let count = reader.read(&mut piece).await.expect("answers");
+        assert_ne!(count, 0, "after {answers}");
+        for byte in &piece[..count] {
+            line_bytes = if *byte == wanted[line_bytes] { line_bytes + 1 } else { usize::from(*byte == wanted[0]) };
+            if line_bytes == wanted.len() {
+                (answers, line_bytes) = (answers + 1, 0);
+            }
+        }
+        if answers >= 10_000 {
+            before.get_or_insert_with(resident_bytes);
+        }
+    }
+    sending.await.expect("no panic");
+    let grown = resident_bytes().saturating_sub(before.expect("half-way"));
+    assert!(grown < 8 << 20, "{grown} bytes more");
+}
+
+/// Hundreds of ranges are at most the body once, whatever they name.
+#[tokio::test]
+async fn ranges_cannot_be_multiplied() {
+    let origin = origin().await;
+    let path = origin.segment();
+    let bombs = [
+        (0..500).map(|_| "0-".to_owned()).collect::<Vec<_>>(),
+        (0..500).map(|index| format!("{index}-")).collect(),
+        (0..500).map(|index| format!("{}-{}", index * 2, index * 2)).collect(),
+        (1..500).map(|index| format!("-{index}")).collect(),
+        (0..500).map(|index| format!("{}-{}", 4999 - index, 5000 + index)).collect(),
+    ];
+    for ranges in bombs {
+        let range = ranges.join(",");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: h\r\nRange: bytes={range}\r\nConnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(origin.address).await.expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an end");
+        let head = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+        let status = status(&String::from_utf8_lossy(&answer[..head]));
+        assert!([200, 206, 416].contains(&status), "{status}");
+        // The parts of a multipart have heads, of which there are sixteen at most.
+        assert!(answer.len() - head < 5000 + 16 * 200, "{} bytes for {}", answer.len() - head, &range[..20]);
+    }
+}
+
+/// What proxies in front might read otherwise: one request is one answer, whatever ends its lines and chunks.
+#[tokio::test]
+async fn lines_and_chunks_are_read_in_one_way() {
+    let origin = origin().await;
+    let path = origin.segment();
+    let next = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    for (name, request, most) in [
+        ("bare line feeds", format!("GET {path} HTTP/1.1\nHost: h\n\n"), 2),
+        ("a line feed in a value", format!("GET {path} HTTP/1.1\r\nHost: h\r\nX: a\nGET {path} HTTP/1.1\r\n\r\n"), 1),
+        ("a carriage return in a value", format!("GET {path} HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n"), 1),
+        ("a folded length", format!("GET {path} HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n 5\r\n\r\nhello"), 1),
+        ("a length with a space before", format!("GET {path} HTTP/1.1\r\nHost: h\r\nContent-Length : 5\r\n\r\nhello"), 1),
+        (
+            "chunks with extensions",
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0;{}\r\n\r\n",
+                "x".repeat(100)
+            ),
+            2,
+        ),
+        (
+            "chunks whose extension never ends",
+            format!("GET {path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5;{}", "x".repeat(100_000)),
+            1,
+        ),
+    ] {
+        let answer = origin.talk(format!("{request}{next}")).await;
+        assert!((1..=most).contains(&answers(&answer)), "{name}: {answer}");
+        assert!([200, 400].contains(&status(&answer)), "{name}: {answer}");
+    }
+}

@@ -229,6 +229,9 @@ impl Heads {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
     use super::*;
 
     const WINDOW_UPDATE: u8 = 8;
@@ -335,5 +338,18 @@ mod tests {
         }
         let count = (0..).find(|_| ask(&mut frames, true).is_err()).expect("an end");
         assert!((390..=410).contains(&count), "{count}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_pieces_change_nothing(bytes in vec(any::<u8>(), 0..400), piece in 1_usize..50, now_ms in any::<u64>()) {
+            let (mut whole, mut pieces) = (Frames::new(0), Frames::new(0));
+            let flood = whole.received(&bytes, now_ms % (1 << 40));
+            let floods: Vec<_> = bytes.chunks(piece).map(|piece| pieces.received(piece, now_ms % (1 << 40))).collect();
+            prop_assert_eq!(flood.is_err(), floods.iter().any(Result::is_err));
+            prop_assert_eq!((&whole.open, whole.is_head_under_way()), (&pieces.open, pieces.is_head_under_way()));
+            whole.sent(&bytes);
+            prop_assert!(whole.open_count() <= bytes.len());
+        }
     }
 }

@@ -55,9 +55,7 @@ impl Manner {
 
     /// What watches over heads that never come to an end. It counts separators and method too, so it is twice as patient.
     pub(super) fn head_watch(&self) -> HeadWatch {
-        // Where bodies are taken, the rest of one that was refused comes in as a head would; there hyper's buffer is the bound.
-        let bytes_max = if self.takes_bodies { usize::MAX } else { self.head.bytes_max * 2 };
-        HeadWatch { bytes_max, refusals: Arc::clone(&self.refusals) }
+        HeadWatch { bytes_max: self.head.bytes_max * 2, refusals: Arc::clone(&self.refusals) }
     }
 
     /// Whether a connection of HTTP/1 ends with a request that brings this body.
@@ -116,6 +114,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let handling = self.pace.handle();
+        self.pace.has_body(!request.body().is_end_stream());
         if let Some((refusal, retry_after_s)) = self.manner.refusal(&request) {
             self.manner.refusals[refusal as usize].inc();
             return Passing::Refused { version: request.version(), refusal, retry_after_s, body: PhantomData };

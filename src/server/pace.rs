@@ -53,6 +53,7 @@ pub(super) struct Pace {
     head_ms: AtomicU64,
     head_bytes: AtomicUsize,
     handling: AtomicUsize,
+    has_body: AtomicBool,
     sent_bytes: AtomicU64,
     blocked: AtomicBool,
     open_streams: AtomicUsize,
@@ -73,6 +74,7 @@ impl Pace {
             head_ms: AtomicU64::new(NO_HEAD),
             head_bytes: AtomicUsize::new(0),
             handling: AtomicUsize::new(0),
+            has_body: AtomicBool::new(false),
             sent_bytes: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
             open_streams: AtomicUsize::new(0),
@@ -106,6 +108,12 @@ impl Pace {
         }
         self.handling.fetch_add(1, Ordering::Relaxed);
         Handling(Arc::clone(self))
+    }
+
+    /// Whether the latest request on HTTP/1 has a body. What comes in after its answer may be the rest of that, and is no head then;
+    /// if it is one all the same, hyper's buffer is its bound.
+    pub(super) fn has_body(&self, has_body: bool) {
+        self.has_body.store(has_body, Ordering::Relaxed);
     }
 
     /// Ends once the client has sent anything, or after `patience`. It must be polled whenever the connection was.
@@ -217,7 +225,9 @@ impl Pace {
         if self.head_ms.load(Ordering::Relaxed) == NO_HEAD {
             self.head_ms.store(now_ms, Ordering::Relaxed);
         }
-        self.head_bytes.store(self.head_bytes.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        if !self.has_body.load(Ordering::Relaxed) {
+            self.head_bytes.store(self.head_bytes.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+        }
     }
 
     /// Bytes that were read of a head on HTTP/1, requests before it included that came with it.

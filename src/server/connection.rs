@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::{Builder, Connection};
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ use super::paced_stream::PacedStream;
 use super::send_queue::SendQueue;
 use super::tls::{Protocol, Tls};
 use super::transport::{Lender, Transport};
-use super::{BoxError, Config, ConnectionEnd, LiveConfig, Peer};
+use super::{BoxError, Config, ConnectionEnd, LiveConfig, Peer, opening};
 
 /// Hyper may hold so much more than the longest head: what came with the head's last bytes, and answers that are gathered.
 const BUFFER_SLACK_BYTES: usize = 64 << 10;
@@ -39,6 +40,8 @@ const H2_ERRORS_MAX: usize = 100;
 /// that does not hinder a head.
 const H2_BODY_BYTES: (u32, u32) = (1 << 20, 1 << 20);
 const H2_NO_BODY_BYTES: (u32, u32) = (16 << 10, 64 << 10);
+/// What a client may have the decoder of heads remember (RFC 7541 4.2).
+const H2_TABLE_BYTES: u32 = 4096;
 
 /// After the signal to stop, how long a new connection may take to send something.
 const FIRST_BYTE_PATIENCE: Duration = Duration::from_secs(1);
@@ -88,9 +91,21 @@ impl Driver {
         let queue = SendQueue::of(&stream);
         let mut manner = Manner::new(admitted, &config.limits, peer, Arc::clone(self.metrics.refusals()));
         let Some(tls) = &self.tls else {
+            let opening = Box::pin(async {
+                tokio::select! {
+                    biased;
+                    () = self.cut.cancelled() => Err(ConnectionEnd::Cut),
+                    protocol = opening::protocol(&stream, config.idle_timeout, config.header_timeout) => protocol,
+                    () = self.silence() => Err(ConnectionEnd::Closed),
+                }
+            });
+            let protocol = match opening.await {
+                Ok(protocol) => protocol,
+                Err(end) => return end,
+            };
             let pace = Arc::new(pace(&config, queue));
             let stream = Transport::new(stream, self.lender.clone());
-            return self.converse(&self.protocols.either, stream, service, pace, manner).await;
+            return self.converse(protocol, stream, service, pace, manner).await;
         };
         // In a box of its own: a handshake takes a lot of room for a short time.
         let beginning = Box::pin(tls.begin(stream, config.header_timeout, &self.metrics));
@@ -104,21 +119,21 @@ impl Driver {
             Err(end) => return end,
         };
         let pace = Arc::new(pace(&config, queue));
-        let protocol = match begun.protocol {
-            Protocol::Http1 => &self.protocols.http1,
-            Protocol::Http2 => {
-                pace.speaks_h2();
-                &self.protocols.http2
-            }
-        };
         manner.strict_transport_security = begun.strict_transport_security;
-        self.converse(protocol, begun.stream, service, pace, manner).await
+        self.converse(begun.protocol, begun.stream, service, pace, manner).await
+    }
+
+    /// Ends some time after the signal to stop, for clients that have not begun by then.
+    async fn silence(&self) {
+        self.stop.cancelled().await;
+        let patience = if self.last_word.is_zero() { FIRST_BYTE_PATIENCE } else { self.last_word.min(self.config.get().drain / 2) };
+        tokio::time::sleep(patience).await;
     }
 
     /// Speaks HTTP until the end. What that takes is in one box: a future that moves it holds it twice.
     fn converse<'a, T, S, B>(
         &'a self,
-        protocol: &'a Builder<TokioExecutor>,
+        protocol: Protocol,
         stream: T,
         service: S,
         pace: Arc<Pace>,
@@ -135,20 +150,20 @@ impl Driver {
     {
         let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace), manner.head_watch()));
         let gate = Gate::new(service, Arc::clone(&pace), manner);
-        let connection = Box::pin(protocol.serve_connection(io, gate));
-        self.attend(connection, pace)
+        match protocol {
+            Protocol::Http1 => Either::Left(self.attend(Box::pin(self.protocols.http1.serve_connection(io, gate)), pace)),
+            Protocol::Http2 => {
+                pace.speaks_h2();
+                Either::Right(self.attend(Box::pin(self.protocols.http2.serve_connection(io, gate)), pace))
+            }
+        }
     }
 
     /// Drives a connection until it ends, or is to be ended.
-    async fn attend<T, S, B>(&self, mut connection: Pin<Box<Connection<'_, T, S, TokioExecutor>>>, pace: Arc<Pace>) -> ConnectionEnd
+    async fn attend<C>(&self, mut connection: Pin<Box<C>>, pace: Arc<Pace>) -> ConnectionEnd
     where
-        T: Read + Write + Unpin + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
+        C: GracefulConnection + Send,
+        C::Error: std::fmt::Display + Send,
     {
         let mut overdue = pin!(pace.overdue());
         let mut stop = pin!(async {
@@ -205,35 +220,29 @@ fn pace(config: &Config, queue: SendQueue) -> Pace {
 
 /// How HTTP is spoken, with its limits.
 pub(super) struct Protocols {
-    /// What the client begins with decides.
-    either: Builder<TokioExecutor>,
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
 }
 
 impl Protocols {
     pub(super) fn new(limits: &Limits) -> Self {
-        let mut either = Builder::new(TokioExecutor::new());
         let head_bytes_max = limits.head.bytes_max;
         // Hyper's own limit on heads also runs while a connection idles between requests; `Pace` tells the two apart. Its limit of
         // fields is left at `FIELDS_MAX`, up to which it needs no memory for them.
         const { assert!(FIELDS_MAX == 100) };
-        either
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .half_close(true)
-            .max_buf_size(head_bytes_max + BUFFER_SLACK_BYTES);
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(head_bytes_max + BUFFER_SLACK_BYTES);
         let (stream_bytes, connection_bytes) = if limits.takes_bodies { H2_BODY_BYTES } else { H2_NO_BODY_BYTES };
-        either
-            .http2()
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_max)
             .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(H2_UNSEEN_RESETS_MAX)
             .max_local_error_reset_streams(H2_ERRORS_MAX)
+            .header_table_size(H2_TABLE_BYTES)
             .initial_stream_window_size(stream_bytes)
             .initial_connection_window_size(connection_bytes);
-        Self { http1: either.clone().http1_only(), http2: either.clone().http2_only(), either }
+        Self { http1, http2 }
     }
 }

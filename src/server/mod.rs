@@ -14,6 +14,7 @@ mod gate;
 mod limits;
 mod live;
 mod metrics;
+mod opening;
 mod pace;
 mod paced_stream;
 mod refusal;

@@ -348,3 +348,22 @@ async fn what_is_kept_in_the_arena_is_lent_and_arrives_whole() {
     stop.cancel();
     assert_eq!(ended.await.expect("no panic").expect("sockets").cut, 0);
 }
+
+#[tokio::test]
+async fn what_is_spoken_is_known_however_slowly_it_begins() {
+    let server = run(CONFIG).await;
+    for (begins, expect) in [(&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], &b"\0\0"[..]), (b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n", b"HT")] {
+        let mut stream = server.connect().await;
+        stream.set_nodelay(true).expect("a socket");
+        for byte in begins {
+            stream.write_all(&[*byte]).await.expect("sent");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(answer, expect, "settings, or an answer");
+    }
+    let server = run(Config { header_timeout: Duration::from_millis(50), ..CONFIG }).await;
+    assert_eq!(server.talk(b"PR").await, "");
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::HeadTimeout), 1);
+}

@@ -159,6 +159,17 @@ impl Driver {
         }
     }
 
+    /// Waits, after the signal to stop, until a connection may be told to end.
+    async fn last_chance(&self, pace: &Pace) {
+        if self.last_word.is_zero() {
+            // A connection that is told to end before it has begun ends at once, and a request on its way is lost.
+            pace.begun(FIRST_BYTE_PATIENCE).await;
+        } else {
+            pace.end();
+            pace.quiet(self.last_word.min(self.config.get().drain / 2)).await;
+        }
+    }
+
     /// Drives a connection until it ends, or is to be ended.
     async fn attend<C>(&self, mut connection: Pin<Box<C>>, pace: Arc<Pace>) -> ConnectionEnd
     where
@@ -168,13 +179,8 @@ impl Driver {
         let mut overdue = pin!(pace.overdue());
         let mut stop = pin!(async {
             self.stop.cancelled().await;
-            if self.last_word.is_zero() {
-                // A connection that is told to end before it has begun ends at once, and a request on its way is lost.
-                pace.begun(FIRST_BYTE_PATIENCE).await;
-            } else {
-                pace.end();
-                pace.quiet(self.last_word.min(self.config.get().drain / 2)).await;
-            }
+            // In a box of its own: it is rarely needed, and for a short time.
+            Box::pin(self.last_chance(&pace)).await;
         });
         // Until one of these is told, nothing but the connection itself matters.
         let mut told = pin!(Drowsy::new(async {

@@ -352,7 +352,9 @@ async fn what_is_kept_in_the_arena_is_lent_and_arrives_whole() {
 #[tokio::test]
 async fn what_is_spoken_is_known_however_slowly_it_begins() {
     let server = run(CONFIG).await;
-    for (begins, expect) in [(&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], &b"\0\0"[..]), (b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n", b"HT")] {
+    for (begins, expect) in
+        [(&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], &b"\0\0"[..]), (b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n", b"HT")]
+    {
         let mut stream = server.connect().await;
         stream.set_nodelay(true).expect("a socket");
         for byte in begins {
@@ -364,6 +366,9 @@ async fn what_is_spoken_is_known_however_slowly_it_begins() {
         assert_eq!(answer, expect, "settings, or an answer");
     }
     let server = run(Config { header_timeout: Duration::from_millis(50), ..CONFIG }).await;
-    assert_eq!(server.talk(b"PR").await, "");
+    let mut stream = server.connect().await;
+    stream.write_all(b"PR").await.expect("sent");
+    // What was not taken makes the close a reset.
+    assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
     assert_eq!(server.metrics.ends("test", ConnectionEnd::HeadTimeout), 1);
 }

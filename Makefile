@@ -4,16 +4,17 @@
 #   WATCH_PORT         where `make demo` serves its watch page, on 127.0.0.1 (a free one)
 #   DATA               keeps what `make demo` makes in this folder; else it is thrown away
 #   ONCE=1             `make demo` checks playback over HTTP and ends
-#   SOURCE, ROUNDS     which film `make bench` takes (the shipped sample), how often each side goes (3)
+#   SOURCE, ROUNDS     which film `make bench` takes (the shipped sample), how often each side goes (3; in `make bench-delivery` 5)
 #   MEDIA, CHECK, OUT  the folder that `make corpus` uploads, what checks each title there, where its table goes (benches/corpus.md)
-#   ONLY               which files of it, by a part of their names; all when empty
+#   ONLY               which files of it, by a part of their names; which cases of `make bench-delivery`; all when empty
+#   FUZZ_SECONDS       how long `make fuzz` gives each of its targets (60)
 #   TESTS              which tests `make test` runs, by a part of their names; all when empty
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-build setup-demo build test lint demo bench corpus fuzz clean
+.PHONY: help setup setup-build setup-demo setup-bench build test lint demo bench bench-delivery corpus fuzz clean
 
 PORT ?= 8080
 ADMIN_PORT ?= 8081
@@ -21,6 +22,7 @@ WATCH_PORT ?= 0
 DATA ?=
 ONCE ?=
 TESTS ?=
+FUZZ_SECONDS ?= 60
 SOURCE ?=
 ROUNDS ?=
 MEDIA ?= $(HEADWATER_TEST_MEDIA)
@@ -29,7 +31,7 @@ OUT ?=
 ONLY ?=
 
 help: ## lists these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@sed -n '2,/^$$/s/^#//p' $(MAKEFILE_LIST)
 
 setup: ## installs what building and testing need and this machine lacks
@@ -67,14 +69,20 @@ lint: setup ## checks format, clippy, licences and sources of dependencies, shel
 demo: build setup-demo ## serves a shipped film, from upload to a page to watch it on, until Ctrl-C; ONCE=1 checks it and ends
 	@PORT='$(PORT)' ADMIN_PORT='$(ADMIN_PORT)' WATCH_PORT='$(WATCH_PORT)' DATA='$(DATA)' ONCE='$(ONCE)' python3 .ci/demo.py
 
-bench: setup build ## runs the benches against other programs; SOURCE names a film, ROUNDS how often
+setup-bench:
+	@.ci/setup.sh build bench
+
+bench: setup-bench build ## runs the benches of encoding against other programs; SOURCE names a film, ROUNDS how often
 	@SOURCE='$(SOURCE)' ROUNDS='$(ROUNDS)' benches/run
+
+bench-delivery: setup-bench build ## runs the benches of delivery, half an hour on a quiet machine; ONLY names cases, ROUNDS how often
+	@python3 benches/delivery/run.py $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(ONLY),--only '$(ONLY)')
 
 corpus: build ## uploads every file of the folder MEDIA and writes a table of what became of each
 	@MEDIA='$(MEDIA)' CHECK='$(CHECK)' OUT='$(OUT)' ONLY='$(ONLY)' python3 .ci/corpus.py
 
-fuzz: ## fuzzes the parsers, once there are targets
-	@echo "there are no fuzz targets yet: they come with a later issue"
+fuzz: setup-build ## fuzzes what strangers send (ranges, conditions, codings, digests, paths), each target for FUZZ_SECONDS
+	@FUZZ_SECONDS='$(FUZZ_SECONDS)' .ci/fuzz.sh
 
 clean: ## removes everything built or installed inside the checkout
 	cargo clean

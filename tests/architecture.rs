@@ -43,7 +43,7 @@ ingest      pure adapters schedule
 delivery    pure adapters schedule
 
 [faces]
-server      arena
+server      semantics arena
 telemetry   pure adapters flows server
 config      pure adapters flows server telemetry
 api         pure adapters flows telemetry

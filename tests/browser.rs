@@ -4,6 +4,7 @@
 
 mod both;
 mod hls_js;
+mod native;
 mod shaka;
 
 use std::collections::BTreeMap;
@@ -183,6 +184,8 @@ impl Report {
 pub enum Player {
     HlsJs,
     Shaka,
+    /// The browser itself.
+    Native,
 }
 
 /// What is looked at or listened to beside playing.
@@ -218,7 +221,12 @@ async fn watch(what: impl IntoIterator<Item = &OsStr>, player: Player, look: Loo
     assert!(scripts.join("node_modules").exists(), "the browser tests need `make setup`");
     let mut command = Command::new("node");
     command.arg(scripts.join("play.mjs")).args(what).arg("--json").kill_on_drop(true);
-    command.args(["--player", if player == Player::Shaka { "shaka" } else { "hls" }]);
+    let name = match player {
+        Player::HlsJs => "hls",
+        Player::Shaka => "shaka",
+        Player::Native => "native",
+    };
+    command.args(["--player", name]);
     match look {
         Look::Nothing => &mut command,
         Look::Pictures(storyboard) => command.args(["--i-frames", "--storyboard", storyboard]),

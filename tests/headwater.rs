@@ -2,8 +2,11 @@
 
 #![allow(clippy::print_stdout, reason = "tests say what they measured and what they skipped")]
 
+mod access_log;
+mod allocations;
 mod architecture;
 mod browser;
+mod caches;
 mod capacity;
 mod channels;
 mod clips;
@@ -15,6 +18,8 @@ mod corpus;
 mod crash;
 mod damage;
 mod dolby_vision;
+mod download;
+mod fronts;
 mod harness;
 mod iframes;
 mod journey;
@@ -23,6 +28,7 @@ mod outcomes;
 mod player;
 mod readme;
 mod refusals;
+mod reload;
 mod rendition;
 mod rpu;
 mod sandbox;
@@ -34,4 +40,7 @@ mod sound;
 mod stills;
 mod subtitles;
 mod survey;
+mod takeover;
+mod tls;
 mod together;
+mod wire;

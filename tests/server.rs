@@ -22,7 +22,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 /// Longest that anything may take to become so, on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Body of a request.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
@@ -84,8 +84,10 @@ pub struct Server {
     child: Option<Child>,
     /// Its data directory.
     pub data: PathBuf,
-    /// Its public listener.
+    /// Its public listener; port 0 when it has none.
     pub public: SocketAddr,
+    /// Its public listener with TLS.
+    pub tls: Option<SocketAddr>,
     /// Its admin listener.
     pub admin: SocketAddr,
     log: PathBuf,
@@ -96,8 +98,13 @@ impl Server {
     /// Starts a server over `data` and waits until it says where it listens. Its workers take the fastest preset unless
     /// `variables` say otherwise.
     pub async fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut server = Self::launch(data, variables);
-        let run = data.join("run.json");
+        Self::launch(data, variables).announced().await
+    }
+
+    /// Waits until a server that was launched says where it listens.
+    pub async fn announced(self) -> Self {
+        let mut server = self;
+        let run = server.data.join("run.json");
         let pid = server.pid();
         let running: Value = eventually("run.json", || {
             let ended = server.child.as_mut().expect("running").try_wait().expect("its state");
@@ -106,22 +113,29 @@ impl Server {
             std::future::ready(running.filter(|running| running["pid"] == pid))
         })
         .await;
-        let address = |name: &str| running[name].as_str().expect("an address").parse().expect("an address");
-        (server.public, server.admin) = (address("listen"), address("admin"));
+        let address = |name: &str| running[name].as_str().map(|address| address.parse().expect("an address"));
+        server.public = address("listen").unwrap_or(server.public);
+        server.tls = address("tls");
+        server.admin = address("admin").expect("an admin listener");
         server
     }
 
     /// Starts a server and waits for nothing.
     pub fn launch(data: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::launch_by(headwater(&["serve"]), data, variables)
+    }
+
+    /// Starts a server by a command that begins with `headwater serve`, and waits for nothing.
+    pub fn launch_by(mut command: Command, data: &Path, variables: &[(&str, &str)]) -> Self {
         let log = data.with_extension("log");
         let lines = File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command =
-            headwater(&["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", data.to_str().expect("UTF-8")]);
+        command.arg("--data").arg(data);
+        command.env("HEADWATER_SERVER__LISTEN", "127.0.0.1:0").env("HEADWATER_ADMIN__LISTEN", "127.0.0.1:0");
         command.env("HEADWATER_VIDEO__PRESET", "ultrafast").env("HEADWATER_SERVER__DRAIN", "20s").envs(variables.iter().copied());
         let child = command.stdout(lines.try_clone().expect("a log")).stderr(lines).spawn().expect("the server starts");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { child: Some(child), data: data.to_owned(), public: nowhere, admin: nowhere, log, client }
+        Self { child: Some(child), data: data.to_owned(), public: nowhere, tls: None, admin: nowhere, log, client }
     }
 
     /// Its process number.

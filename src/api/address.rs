@@ -13,6 +13,8 @@ pub(super) struct Addresses {
     pub(super) public_url: Option<String>,
     /// Bound address of the public listener.
     pub(super) public: SocketAddr,
+    /// What is spoken there: `http` or `https`.
+    pub(super) public_scheme: &'static str,
     /// Bound address of the admin listener.
     pub(super) admin: SocketAddr,
 }
@@ -28,7 +30,7 @@ impl Addresses {
             return format!("{scheme}://{asked}");
         }
         let host = self.reachable(asked.host());
-        let port = self.public.port();
+        let (scheme, port) = (self.public_scheme, self.public.port());
         if port == default_port(scheme) { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{port}") }
     }
 
@@ -90,9 +92,14 @@ mod tests {
     use super::*;
 
     fn base(public: &str, asked: &str) -> String {
+        base_over("http", public, asked)
+    }
+
+    fn base_over(public_scheme: &'static str, public: &str, asked: &str) -> String {
         let addresses = Addresses {
             public_url: None,
             public: public.parse().expect("an address"),
+            public_scheme,
             admin: "127.0.0.1:8081".parse().expect("an address"),
         };
         addresses.base("http", &asked.parse().expect("an authority"))
@@ -123,10 +130,24 @@ mod tests {
     }
 
     #[test]
+    fn players_are_sent_to_where_tls_is() {
+        for (public, asked, expect) in [
+            ("0.0.0.0:8443", "media.local:8081", "https://media.local:8443"),
+            ("0.0.0.0:443", "media.local:8081", "https://media.local"),
+            ("0.0.0.0:80", "media.local:8081", "https://media.local:80"),
+            // What stands in front was asked without.
+            ("0.0.0.0:443", "media.example.com", "http://media.example.com"),
+        ] {
+            assert_eq!(base_over("https", public, asked), expect, "{public} asked as {asked}");
+        }
+    }
+
+    #[test]
     fn the_configured_url_goes_first() {
         let addresses = Addresses {
             public_url: Some("https://media.example.com/films".into()),
             public: "0.0.0.0:8080".parse().expect("an address"),
+            public_scheme: "http",
             admin: "127.0.0.1:8081".parse().expect("an address"),
         };
         assert_eq!(addresses.base("http", &"localhost:8081".parse().expect("an authority")), "https://media.example.com/films");

@@ -42,6 +42,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Any [`SubtitleError`].
     fn remove_subtitles(&self, id: TitleId, language: LanguageTag, kind: TextKind) -> BoxFuture<'_, Result<TitleRecord, SubtitleError>>;
 
+    /// Drops what is in memory of a title, and has caches told to do the same. When it returns, memory is empty of it. The future
+    /// is run to its end.
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()>;
+
     /// Live figures of a title that is being processed; absent for any other.
     fn progress(&self, id: TitleId) -> Option<Progress>;
 
@@ -53,7 +57,28 @@ pub trait Backend: Send + Sync + 'static {
 
     /// All metrics in the OpenMetrics text format.
     fn metrics(&self) -> String;
+
+    /// Reads the configuration again and takes up what can be changed. The future is run to its end, whether the client stays
+    /// or not.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed then.
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>>;
 }
+
+/// What a new reading of the configuration has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys whose new values hold from now on.
+    pub taken: Vec<&'static str>,
+    /// Keys whose new values hold after a restart.
+    pub at_restart: Vec<&'static str>,
+}
+
+/// Everything that is wrong with the configuration, a sentence each.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration is wrong, and the former one stays: {}", .0.join("; "))]
+pub struct ReloadError(pub Vec<String>);
 
 /// A file of subtitles and what its track is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::backend::{DeleteError, NotReady, ReceiveError, SubtitleError};
+use super::backend::{DeleteError, NotReady, ReceiveError, ReloadError, SubtitleError};
 use crate::catalogue;
 
 /// Media type of every error (RFC 9457 section 3).
@@ -67,6 +67,8 @@ pub enum ErrorCode {
     CrossSiteRequest,
     /// The `Host` asked is not one of this listener's.
     UnknownHost,
+    /// The configuration that was to be read again is wrong.
+    InvalidConfiguration,
     /// Not ready to serve.
     NotReady,
     /// Something it needs cannot be reached now.
@@ -77,7 +79,7 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code, in the order of the declaration.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::NotFound,
         Self::TitleNotFound,
         Self::MethodNotAllowed,
@@ -102,6 +104,7 @@ impl ErrorCode {
         Self::Unauthorized,
         Self::CrossSiteRequest,
         Self::UnknownHost,
+        Self::InvalidConfiguration,
         Self::NotReady,
         Self::Unavailable,
         Self::Internal,
@@ -136,6 +139,7 @@ impl ErrorCode {
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "A valid token is needed"),
             Self::CrossSiteRequest => ("cross-site-request", StatusCode::FORBIDDEN, "Other sites may not ask for changes"),
             Self::UnknownHost => ("unknown-host", StatusCode::MISDIRECTED_REQUEST, "This host is not served here"),
+            Self::InvalidConfiguration => ("invalid-configuration", StatusCode::UNPROCESSABLE_ENTITY, "The configuration is wrong"),
             Self::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "Not ready to serve"),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Not available now"),
             Self::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong here"),
@@ -296,6 +300,12 @@ impl From<SubtitleError> for ApiError {
         };
         let line = if let SubtitleError::Fault(fault) = &error { fault.line } else { None };
         Self { line, ..Self::new(code, sentence(&error.to_string())) }
+    }
+}
+
+impl From<ReloadError> for ApiError {
+    fn from(error: ReloadError) -> Self {
+        Self::new(ErrorCode::InvalidConfiguration, sentence(&error.to_string()))
     }
 }
 

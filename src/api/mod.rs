@@ -9,8 +9,11 @@ mod error;
 mod events;
 mod guard;
 mod linger;
+mod live;
 mod openapi;
 mod pacing;
+mod purge;
+mod reload;
 mod request;
 mod source;
 mod status;
@@ -36,10 +39,11 @@ use moka::future::Cache;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use backend::{Backend, DeleteError, NotReady, Progress, ReceiveError, SubtitleError, SubtitleFile, UploadBody};
+pub use backend::{Backend, DeleteError, NotReady, Progress, ReceiveError, ReloadError, Reloaded, SubtitleError, SubtitleFile, UploadBody};
 pub use error::{ApiError, ErrorCode, ProblemDetails};
 pub use events::EventLimits;
 pub use guard::Token;
+pub use live::{Live, Tunable};
 pub use title::Title;
 
 use crate::catalogue::{self, Catalogue, TitleRecord};
@@ -55,18 +59,16 @@ const PLAN_READS_MAX: usize = 4;
 
 /// What the control API is made of.
 pub struct Settings {
-    /// Base of playback URLs without a slash at its end; absent: made from the `Host` asked.
-    pub public_url: Option<String>,
-    /// Bound address of the public listener.
+    /// What can be changed later.
+    pub live: Live,
+    /// Bound address of the public listener that players are sent to.
     pub public: SocketAddr,
+    /// What is spoken there: `http` or `https`.
+    pub public_scheme: &'static str,
     /// Bound address of the admin listener.
     pub admin: SocketAddr,
     /// Names that a loopback admin listener goes by besides `localhost` and the loopback addresses.
     pub host_names: Vec<String>,
-    /// The token that requests need; absent: none.
-    pub token: Option<Token>,
-    /// Largest file of subtitles that is taken.
-    pub subtitles_bytes_max: u64,
     /// How events are told.
     pub events: EventLimits,
     /// Cancelled when the server stops, so that event streams end.
@@ -77,11 +79,11 @@ pub struct Settings {
 pub fn router(settings: Settings, catalogue: Catalogue, backend: Arc<dyn Backend>) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let api = Api(Arc::new(Inner {
-        guard: Guard { loopback: settings.admin.ip().is_loopback(), host_names: settings.host_names, token: settings.token },
-        addresses: Addresses { public_url: settings.public_url, public: settings.public, admin: settings.admin },
+        guard: Guard { loopback: settings.admin.ip().is_loopback(), host_names: settings.host_names, token: None },
+        addresses: Addresses { public_url: None, public: settings.public, public_scheme: settings.public_scheme, admin: settings.admin },
         planned: Cache::new(PLANNED_MAX),
         subtitle_bodies: Semaphore::new(subtitles::BODIES_MAX),
-        subtitles_bytes_max: settings.subtitles_bytes_max,
+        live: settings.live,
         events: events::Streams::new(settings.events, settings.stop),
         document: openapi::written(&document),
         catalogue,
@@ -99,12 +101,14 @@ pub fn router(settings: Settings, catalogue: Catalogue, backend: Arc<dyn Backend
 struct Api(Arc<Inner>);
 
 struct Inner {
+    live: Live,
+    /// The token is in `live`.
     guard: Guard,
+    /// The public URL is in `live`.
     addresses: Addresses,
     catalogue: Catalogue,
     backend: Arc<dyn Backend>,
     subtitle_bodies: Semaphore,
-    subtitles_bytes_max: u64,
     // The flags are whether rates and loudness are measured, the things of a plan that change.
     planned: Cache<(TitleId, Generation, bool, bool), Arc<Planned>>,
     events: events::Streams,
@@ -168,14 +172,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Base {
 /// What happens to every request before, and to every answer after.
 async fn at_the_door(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let admitted = api.guard.admit(&parts).and_then(|asked| {
+    let Tunable { public_url, token, .. } = api.live.get();
+    let guard = Guard { token, ..api.guard.clone() };
+    let admitted = guard.admit(&parts).and_then(|asked| {
         guard::refuse_body(&parts.method, !http_body::Body::is_end_stream(&body))?;
         Ok(asked)
     });
     let mut response = match admitted {
         Ok(asked) => {
             let scheme = parts.uri.scheme_str().unwrap_or("http");
-            let base = Base(api.addresses.base(scheme, &asked));
+            let base = Base(Addresses { public_url, ..api.addresses.clone() }.base(scheme, &asked));
             parts.extensions.insert(base);
             next.run(Request::from_parts(parts, body)).await
         }

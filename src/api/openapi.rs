@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::{ErrorCode, ProblemDetails};
-use super::{Api, events, status, subtitles, titles, upload};
+use super::{Api, events, purge, reload, status, subtitles, titles, upload};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,7 +24,7 @@ use super::{Api, events, status, subtitles, titles, upload};
         (name = "titles", description = "The catalogue."),
         (name = "subtitles", description = "Files added to a title."),
         (name = "events", description = "What changes, as it changes."),
-        (name = "operation", description = "Health, metrics, and this document.")
+        (name = "operation", description = "Health, metrics, configuration, caches, and this document.")
     )
 )]
 struct Described;
@@ -44,11 +44,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(titles::list, upload::create))
         .routes(routes!(titles::show, titles::rename, titles::delete))
         .routes(routes!(subtitles::put, subtitles::delete))
+        .routes(routes!(purge::purge))
         .routes(routes!(events::of_all))
         .routes(routes!(events::of_one))
         .routes(routes!(status::healthz))
         .routes(routes!(status::readyz))
         .routes(routes!(status::metrics))
+        .routes(routes!(reload::reload))
         .routes(routes!(status::document))
         .routes(routes!(status::root))
 }

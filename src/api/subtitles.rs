@@ -87,7 +87,7 @@ pub(super) async fn put(
     let _slot = api.subtitle_bodies.try_acquire().map_err(|_| {
         ApiError::new(ErrorCode::TooManyUploads, format!("{BODIES_MAX} files of subtitles are being received; try again in a while."))
     })?;
-    let bytes = receive(body, declared_bytes, api.subtitles_bytes_max).await?;
+    let bytes = receive(body, declared_bytes, api.live.get().subtitles_bytes_max).await?;
     let (backend, file) = (api.backend.clone(), SubtitleFile { language, kind, name, default, bytes });
     let (record, replaced) = to_its_end(async move { backend.put_subtitles(id, file).await }).await??;
     let title: Title = api.title(&record, &base).await?;

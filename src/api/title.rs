@@ -8,7 +8,7 @@ use super::backend::Progress;
 use super::source::{Source, SourceStreams};
 use crate::catalogue::{PlanRecord, TitleRecord, TrackRecord};
 use crate::title::{
-    AudioMethod, AudioTier, Problem, Remark, Still, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId, VideoRange,
+    AudioMethod, AudioTier, Download, Problem, Remark, Still, TextKind, TextOrigin, TextTrack, TitleId, TitleState, TrackId, VideoRange,
 };
 
 /// A title.
@@ -108,6 +108,9 @@ pub struct Rendition {
     average_bandwidth: Option<u64>,
     /// How it is made.
     method: Method,
+    /// An MP4 of these pictures with the default sound in stereo, to take away; absent until the title is ready.
+    #[schema(required, format = "uri")]
+    download: Option<String>,
 }
 
 /// The dynamic range of a video rendition.
@@ -168,6 +171,9 @@ pub struct AudioRendition {
     average_bandwidth: Option<u64>,
     /// How it is made.
     method: Method,
+    /// An MP4 of this sound alone, to take away; absent until the title is ready.
+    #[schema(required, format = "uri")]
+    download: Option<String>,
 }
 
 /// A track of subtitles or captions.
@@ -216,6 +222,7 @@ impl Title {
     /// that of playback URLs.
     pub(super) fn new(record: &TitleRecord, planned: Option<&Planned>, live: Option<Progress>, base: &str) -> Self {
         let source = record.source.map(|source| Source::new(source, planned.map(|planned| &planned.streams)));
+        let download = |file: Download| (record.state == TitleState::Ready).then(|| format!("{base}{}", download_path(record, file)));
         Self {
             id: record.id.to_string(),
             name: record.name.clone(),
@@ -231,8 +238,8 @@ impl Title {
                 storyboard: record.has_storyboard.then(|| format!("{base}{}", still_path(record, Still::Storyboard))),
             },
             source,
-            renditions: planned.map(|planned| planned.renditions.clone()).unwrap_or_default(),
-            audio_renditions: planned.map(|planned| planned.audio_renditions.clone()).unwrap_or_default(),
+            renditions: planned.map(|planned| planned.renditions_at(download)).unwrap_or_default(),
+            audio_renditions: planned.map(|planned| planned.audio_renditions_at(download)).unwrap_or_default(),
             subtitles: planned.map(|planned| planned.subtitles.clone()).unwrap_or_default(),
             gain_db: planned.map(|planned| f64::from(planned.gain_hundredths_db) / 100.0),
             report: record.remarks.clone(),
@@ -267,11 +274,25 @@ pub(super) struct Planned {
     streams: SourceStreams,
     renditions: Vec<Rendition>,
     audio_renditions: Vec<AudioRendition>,
+    /// The file of each video rendition, where there is one.
+    downloads: Vec<Option<Download>>,
     subtitles: Vec<Subtitles>,
     gain_hundredths_db: i32,
 }
 
 impl Planned {
+    /// The video renditions with the URLs of their files.
+    fn renditions_at(&self, url: impl Fn(Download) -> Option<String>) -> Vec<Rendition> {
+        let with_files = self.renditions.iter().zip(&self.downloads);
+        with_files.map(|(rendition, file)| Rendition { download: file.and_then(&url), ..rendition.clone() }).collect()
+    }
+
+    /// The audio renditions with the URLs of their files.
+    fn audio_renditions_at(&self, url: impl Fn(Download) -> Option<String>) -> Vec<AudioRendition> {
+        let numbered = self.audio_renditions.iter().zip(0_u8..);
+        numbered.map(|(rendition, index)| AudioRendition { download: url(Download::Sound(index)), ..rendition.clone() }).collect()
+    }
+
     /// Takes out of a plan what a title shows of it.
     pub(super) fn new(record: &PlanRecord) -> Self {
         let plan = &record.plan;
@@ -293,6 +314,7 @@ impl Planned {
                 bandwidth,
                 average_bandwidth,
                 method: if video.encoding().is_some() { Method::Encode } else { Method::Copy },
+                download: None,
             }
         });
         let audio = plan.audio.iter().zip(0_u8..).map(|(audio, index)| {
@@ -309,6 +331,7 @@ impl Planned {
                 bandwidth,
                 average_bandwidth,
                 method: if audio.method == AudioMethod::Encode { Method::Encode } else { Method::Copy },
+                download: None,
             }
         });
         Self {
@@ -316,6 +339,7 @@ impl Planned {
             streams: SourceStreams::new(&record.facts, plan.video_stream, record.loudness.as_ref()),
             renditions: video.collect(),
             audio_renditions: audio.collect(),
+            downloads: (0_u8..).take(plan.video.len()).map(|index| Download::of_video(plan, index)).collect(),
             subtitles: plan.text.iter().map(Subtitles::new).collect(),
             gain_hundredths_db: plan.gain_hundredths_db,
         }
@@ -330,6 +354,11 @@ fn multivariant_path(id: TitleId) -> String {
 /// Path of a still of a title's generation at the public listener.
 fn still_path(record: &TitleRecord, still: Still) -> String {
     format!("/t/{}/{}/{still}", record.id, record.ledger)
+}
+
+/// Path of a file of a title's generation at the public listener.
+fn download_path(record: &TitleRecord, file: Download) -> String {
+    format!("/t/{}/{}/download/{file}", record.id, record.ledger)
 }
 
 fn rfc_3339(unix_ms: i64) -> String {
@@ -405,6 +434,9 @@ mod tests {
         let ready = json(&Title::new(&record(TitleState::Ready), Some(&planned(true)), None, "http://h:1"));
         assert_eq!(ready["playback"]["poster"], format!("http://h:1/t/{id}/1/poster.jpg"));
         assert_eq!(ready["playback"]["storyboard"], format!("http://h:1/t/{id}/1/storyboard.vtt"));
+        assert_eq!(ready["renditions"][1]["download"], format!("http://h:1/t/{id}/1/download/540p.mp4"));
+        assert_eq!(ready["audio_renditions"][0]["download"], format!("http://h:1/t/{id}/1/download/a0.m4a"));
+        assert!(title["renditions"][0]["download"].is_null() && title["audio_renditions"][0]["download"].is_null());
         assert_eq!(title["source"]["audio"][0]["language"], "ger");
         assert!(title["source"]["audio"][0]["loudness"].is_null());
         assert_eq!(title["audio_renditions"][0]["tier"], "stereo");

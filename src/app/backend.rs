@@ -7,9 +7,12 @@ use futures_util::future::BoxFuture;
 
 use super::fresh_id;
 use super::library::Shelf;
-use crate::api::{Backend, DeleteError, NotReady, Progress, ReceiveError, SubtitleError, SubtitleFile, UploadBody};
+use super::reload::Reload;
+use crate::api::{
+    self, Backend, DeleteError, NotReady, Progress, ReceiveError, ReloadError, Reloaded, SubtitleError, SubtitleFile, UploadBody,
+};
 use crate::catalogue::{self, TitleRecord};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Purger};
 use crate::ingest::receive::Refused;
 use crate::ingest::{self, Ingest, subtitles};
 use crate::schedule::{Clock, Scheduler};
@@ -27,14 +30,18 @@ pub struct Flows {
     pub shelf: Arc<Shelf>,
     /// Answers viewers out of memory.
     pub delivery: Delivery<Shelf>,
+    /// Tells caches what to drop.
+    pub purger: Purger,
     /// Everything that is counted.
     pub metrics: Arc<Metrics>,
     /// Whether this server can serve.
     pub health: Arc<Health>,
     /// Tells the time.
     pub clock: Clock,
-    /// Largest file of subtitles that is taken.
-    pub subtitles_bytes_max: u64,
+    /// Settings that can change.
+    pub live: api::Live,
+    /// Reads the configuration again.
+    pub reload: Arc<Reload>,
 }
 
 impl Backend for Flows {
@@ -57,7 +64,7 @@ impl Backend for Flows {
             })?;
             // Viewers are told nothing of it any more from the moment on when the deletion is answered.
             self.shelf.remove(id);
-            self.delivery.forget(id).await;
+            self.delivery.forget(id);
             Ok(())
         }
         .boxed()
@@ -67,10 +74,10 @@ impl Backend for Flows {
         async move {
             let SubtitleFile { language, kind, name, default, bytes } = file;
             let file = subtitles::SubtitleFile { language, kind, name, default, bytes };
-            let changed = self.ingest.put_subtitles(id, file, self.subtitles_bytes_max).await;
+            let changed = self.ingest.put_subtitles(id, file, self.live.get().subtitles_bytes_max).await;
             let (title, replaced) = changed.map_err(|error| subtitle_refusal(id, error))?;
             // Whoever asks once the change is answered gets the new playlist.
-            self.delivery.invalidate(id).await;
+            self.delivery.invalidate(id);
             Ok((title, replaced))
         }
         .boxed()
@@ -80,8 +87,16 @@ impl Backend for Flows {
         async move {
             let changed = self.ingest.remove_subtitles(id, &language, kind).await;
             let title = changed.map_err(|error| subtitle_refusal(id, error))?;
-            self.delivery.invalidate(id).await;
+            self.delivery.invalidate(id);
             Ok(title)
+        }
+        .boxed()
+    }
+
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()> {
+        async move {
+            self.delivery.forget(id);
+            self.purger.all(id);
         }
         .boxed()
     }
@@ -116,6 +131,10 @@ impl Backend for Flows {
         let (_, _, missing) = self.scheduler.load();
         self.metrics.schedule.segments_waiting.set(i64::try_from(missing).unwrap_or(i64::MAX));
         self.metrics.render()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        self.reload.reload().boxed()
     }
 }
 

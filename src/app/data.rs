@@ -2,14 +2,20 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
 use crate::ingest::check::CheckOptions;
 use crate::store::Store;
+
+/// How often it is tried to lock a directory that another process is about to leave.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A data directory that this process alone uses.
 pub struct DataDir {
@@ -19,13 +25,24 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory, creating it when absent.
-    pub fn open(root: &Path) -> anyhow::Result<Self> {
+    /// Opens the directory, creating it when absent. Waits as long as `patience` for another process to leave it.
+    pub async fn open(root: &Path, patience: Duration) -> anyhow::Result<Self> {
         std::fs::create_dir_all(root).with_context(|| format!("cannot create the data directory {}", root.display()))?;
         let root = root.canonicalize()?;
         let lock = File::create(root.join("lock")).with_context(|| format!("cannot write in the data directory {}", root.display()))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .with_context(|| format!("the data directory {} is in use by another Headwater: stop that one first", root.display()))?;
+        let deadline = Instant::now() + patience;
+        let mut told = false;
+        while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error != Errno::WOULDBLOCK || Instant::now() >= deadline {
+                let fault = format!("the data directory {} is in use by another Headwater: stop that one first", root.display());
+                return Err(anyhow::Error::from(error).context(fault));
+            }
+            if !told {
+                tracing::info!(data = %root.display(), "another server has the data directory; waiting for it to leave");
+                told = true;
+            }
+            tokio::time::sleep(LOCK_PAUSE).await;
+        }
         Ok(Self { root, _lock: lock })
     }
 
@@ -52,8 +69,8 @@ impl DataDir {
         Ok(())
     }
 
-    /// Takes the announcement back.
-    pub fn withdraw(&self) {
+    /// Takes the announcement back, and leaves the directory to the next process. This one may go on reading what is there.
+    pub fn leave(self) {
         if let Err(error) = std::fs::remove_file(self.root.join("run.json")) {
             tracing::warn!(%error, "run.json remains");
         }
@@ -65,8 +82,12 @@ impl DataDir {
 pub struct RunFile {
     /// Process number.
     pub pid: u32,
-    /// Address of the public listener.
-    pub listen: String,
+    /// Address of the public listener without TLS; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// Address of the public listener with TLS; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
     /// Address of the admin listener.
     pub admin: String,
 }

@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::library::Shelf;
 use crate::catalogue::{self, Catalogue, Change};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Purger};
+use crate::title::TitleState;
 
 /// Changes taken in one go.
 const CHANGES_MAX: u32 = 500;
@@ -16,13 +17,20 @@ pub struct Follower {
     catalogue: Catalogue,
     shelf: Arc<Shelf>,
     delivery: Delivery<Shelf>,
+    purger: Purger,
     revision: i64,
 }
 
 impl Follower {
     /// A follower that has seen nothing yet.
     pub fn new(catalogue: Catalogue, shelf: Arc<Shelf>, delivery: Delivery<Shelf>) -> Self {
-        Self { catalogue, shelf, delivery, revision: 0 }
+        Self { catalogue, shelf, delivery, purger: Purger::default(), revision: 0 }
+    }
+
+    /// From now on `purger` is told of changes: those up to here were told by an earlier process.
+    pub fn telling(mut self, purger: Purger) -> Self {
+        self.purger = purger;
+        self
     }
 
     /// Takes in every change so far.
@@ -42,12 +50,16 @@ impl Follower {
                         let standing = (title.state, title.generation);
                         let before = self.shelf.put(title.id, standing);
                         if before.is_some_and(|before| before != standing) {
-                            self.delivery.invalidate(title.id).await;
+                            self.delivery.invalidate(title.id);
+                            if matches!(title.state, TitleState::Processing | TitleState::Ready) {
+                                self.purger.changed(title.id);
+                            }
                         }
                     }
                     Change::Deleted { id, .. } => {
                         self.shelf.remove(id);
-                        self.delivery.forget(id).await;
+                        self.delivery.forget(id);
+                        self.purger.all(id);
                     }
                 }
             }

@@ -1,28 +1,32 @@
 //! Where delivery's objects come from: the catalogue, the store, and the scheduler for what is not made yet.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use moka::future::Cache;
 use tokio::time::Instant;
 
-use crate::catalogue::{self, Catalogue, PlanRecord, SegmentRecord};
-use crate::delivery::{Document, Library, Miss, SegmentAddress, SegmentFacts};
+use super::listing::{Listing, Standing};
+use crate::catalogue::{self, Catalogue, Generations, Life, PlanRecord, SegmentRecord};
+use crate::delivery::{Document, Ingredients, Library, Miss, Presence, SegmentAddress, SegmentFacts, SegmentPart};
 use crate::playlist::{self, TrackFacts};
-use crate::schedule::{self, Scheduler};
+use crate::schedule::{self, Clock, Scheduler};
 use crate::store::{self, Key, Store};
 use crate::text;
-use crate::title::{ContentHash, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, TitleId, TitleState, TrackId, TrackKind};
+use crate::title::{
+    ContentHash, Download, Generation, KeyFrameSpan, Plan, SegmentNumber, Still, Storyboard, TitleId, TitleState, TrackId, TrackKind,
+};
 
 /// Plans kept in memory; one of a long film takes some tens of kilobytes.
 const PLANS_MAX: u64 = 512;
-/// Memory for documents of subtitles that segments are cut out of; one of a film takes some hundred kilobytes.
-const DOCUMENTS_BYTES_MAX: u64 = 32 << 20;
 /// What a cue takes in memory beside its text.
 const CUE_BYTES: usize = 96;
+/// Names of titles kept in memory, and for how long, so that a new one is soon told.
+const NAMES_MAX: u64 = 4096;
+const NAME_AGE_MAX: Duration = Duration::from_secs(5);
 /// When to ask again for a segment that was not made in time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// When to ask again while storage cannot be reached.
@@ -33,18 +37,19 @@ pub struct Shelf {
     catalogue: Catalogue,
     store: Store,
     scheduler: Scheduler,
-    /// Every visible title and where it stands, so that strangers' questions cost a look-up in memory.
-    titles: RwLock<HashMap<TitleId, Standing>>,
+    listing: Listing,
+    clock: Clock,
+    grace: Duration,
     plans: Cache<(TitleId, Generation), Arc<Planned>>,
+    /// By title and its newest generation.
+    generations: Cache<(TitleId, Generation), Arc<Generations>>,
     documents: Cache<(TitleId, ContentHash), Arc<text::Document>>,
+    names: Cache<TitleId, Arc<str>>,
 }
-
-/// What of a title decides which multivariant playlist it has.
-pub type Standing = (TitleState, Generation);
 
 /// What never changes about a generation.
 struct Planned {
-    plan: Plan,
+    plan: Arc<Plan>,
     /// Where its tracks and segments are.
     ledger: Generation,
     planned_at_ms: u64,
@@ -52,45 +57,100 @@ struct Planned {
 }
 
 impl Shelf {
-    /// An empty shelf; [`Shelf::put`] what the catalogue has.
-    pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler) -> Self {
+    /// An empty shelf; [`Shelf::put`] what the catalogue has. What was replaced is answered for `grace` more. Documents of
+    /// subtitles that segments are cut out of may take `documents_bytes`; one of a film takes some hundred kilobytes.
+    pub fn new(catalogue: Catalogue, store: Store, scheduler: Scheduler, clock: Clock, grace: Duration, documents_bytes: u64) -> Self {
         let weigh = |_: &_, document: &Arc<text::Document>| {
             let cues = document.cues().iter().map(|cue| cue.text.len() + cue.settings.len() + CUE_BYTES);
             u32::try_from(cues.sum::<usize>()).unwrap_or(u32::MAX)
         };
-        let documents = Cache::builder().max_capacity(DOCUMENTS_BYTES_MAX).weigher(weigh).build();
-        Self { catalogue, store, scheduler, titles: RwLock::default(), plans: Cache::new(PLANS_MAX), documents }
+        let documents = Cache::builder().max_capacity(documents_bytes).weigher(weigh).build();
+        let names = Cache::builder().max_capacity(NAMES_MAX).time_to_live(NAME_AGE_MAX).build();
+        let (plans, generations) = (Cache::new(PLANS_MAX), Cache::new(PLANS_MAX));
+        Self { catalogue, store, scheduler, listing: Listing::default(), clock, grace, plans, generations, documents, names }
     }
 
     /// Notes where a title stands; gives where it stood before.
     pub fn put(&self, id: TitleId, standing: Standing) -> Option<Standing> {
-        self.titles.write().unwrap_or_else(PoisonError::into_inner).insert(id, standing)
+        self.listing.put(id, standing)
     }
 
-    /// Takes a title off.
+    /// Takes a title off. For the time of grace it is known to be gone.
     pub fn remove(&self, id: TitleId) {
-        self.titles.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.listing.remove(id, (self.clock)().saturating_add(self.grace_ms()));
+    }
+
+    /// The titles that have had more than one generation.
+    pub fn changed(&self) -> Vec<TitleId> {
+        self.listing.changed()
+    }
+
+    /// The text tracks of a title whose grace is over, by the generation in which they appeared.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub async fn ended(&self, id: TitleId) -> Result<Vec<(Generation, TrackId)>, Miss> {
+        let Some((_, newest)) = self.listing.standing(id) else { return Ok(Vec::new()) };
+        let generations = self.generations(id, newest).await?;
+        Ok(generations.ended().filter(|(_, _, at_ms)| self.is_over(*at_ms)).map(|(since, track, _)| (since, track)).collect())
+    }
+
+    /// What was replaced before this is over, in Unix milliseconds.
+    pub fn over_before_ms(&self) -> i64 {
+        (self.clock)().saturating_sub(self.grace_ms())
+    }
+
+    fn grace_ms(&self) -> i64 {
+        i64::try_from(self.grace.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn is_over(&self, ended_at_ms: i64) -> bool {
+        ended_at_ms < self.over_before_ms()
+    }
+
+    async fn generations(&self, id: TitleId, newest: Generation) -> Result<Arc<Generations>, Miss> {
+        let key = (id, newest);
+        if let Some(generations) = self.generations.get(&key).await {
+            return Ok(generations);
+        }
+        let generations = Arc::new(self.catalogue.generations(id).await.map_err(missing_row)?);
+        self.generations.insert(key, Arc::clone(&generations)).await;
+        Ok(generations)
+    }
+
+    /// Whether a text track is answered: as long as it is shown, and for the time of grace after that.
+    async fn still_answered(&self, id: TitleId, since: Generation, track: TrackId) -> Result<(), Miss> {
+        let (_, newest) = self.listing.standing(id).ok_or(Miss::Gone)?;
+        match self.generations(id, newest).await?.life(since, track) {
+            Some(Life::Ended { at_ms }) if self.is_over(at_ms) => Err(Miss::Gone),
+            _ => Ok(()),
+        }
     }
 
     /// Titles by state.
     pub fn counts(&self) -> HashMap<TitleState, i64> {
-        let titles = self.titles.read().unwrap_or_else(PoisonError::into_inner);
-        titles.values().fold(HashMap::new(), |mut counts, (state, _)| {
-            *counts.entry(*state).or_default() += 1;
-            counts
-        })
+        self.listing.counts()
     }
 
+    /// A generation of a title. What cannot exist is unknown from memory alone, so that no path asks the catalogue about it.
     async fn planned(&self, id: TitleId, generation: Generation) -> Result<Arc<Planned>, Miss> {
         if let Some(planned) = self.plans.get(&(id, generation)).await {
             return Ok(planned);
         }
-        let record = self.catalogue.plan(id, generation).await.map_err(missing_row)?;
+        let (state, newest) = self.listing.standing(id).ok_or(Miss::Gone)?;
+        if !matches!(state, TitleState::Processing | TitleState::Ready) || generation > newest {
+            return Err(Miss::Unknown);
+        }
+        let record = self.catalogue.plan(id, generation).await.map_err(|error| match missing_row(error) {
+            // Generations are counted without gaps, so this was one.
+            Miss::Unknown => Miss::Gone,
+            miss => miss,
+        })?;
         let planned = Arc::new(Planned {
             planned_at_ms: time(record.planned_at_ms),
             ledger: record.ledger,
             inits: record.tracks.iter().map(|track| (track.track, track.init_hash)).collect(),
-            plan: record.plan,
+            plan: Arc::new(record.plan),
         });
         self.plans.insert((id, generation), Arc::clone(&planned)).await;
         Ok(planned)
@@ -123,12 +183,14 @@ impl Shelf {
 }
 
 impl Library for Shelf {
-    fn knows(&self, title: TitleId) -> bool {
-        self.titles.read().unwrap_or_else(PoisonError::into_inner).contains_key(&title)
+    fn presence(&self, title: TitleId) -> Presence {
+        self.listing.presence(title, (self.clock)())
     }
 
     async fn multivariant(&self, id: TitleId) -> Result<Document, Miss> {
         let title = self.catalogue.title(id).await.map_err(missing_row)?;
+        // Whoever reads this playlist asks for what it names at once.
+        self.listing.seen(id, (title.state, title.generation));
         let record = self.catalogue.plan(id, title.generation).await.map_err(missing_row)?;
         let text = playlist::multivariant(&record.plan, record.ledger, &facts(&record)).map_err(unrenderable)?;
         // Finishing measures its rates; a later generation changes its text.
@@ -140,6 +202,7 @@ impl Library for Shelf {
         let planned = self.planned(title, generation).await?;
         if track.kind == TrackKind::Text {
             planned.plan.text_track(generation, track).ok_or(Miss::Unknown)?;
+            self.still_answered(title, generation, track).await?;
             let text = playlist::text(&planned.plan).map_err(unrenderable)?;
             return Ok(Document { bytes: Bytes::from(text), changed_at_ms: planned.planned_at_ms });
         }
@@ -153,7 +216,7 @@ impl Library for Shelf {
 
     async fn i_frame_playlist(&self, title: TitleId, generation: Generation, track: TrackId) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
-        if planned.ledger != generation {
+        if planned.ledger != generation || !planned.plan.has(track) {
             return Err(Miss::Unknown);
         }
         let count = planned.plan.timeline.segment_count();
@@ -169,6 +232,10 @@ impl Library for Shelf {
 
     async fn still(&self, title: TitleId, generation: Generation, still: Still) -> Result<Document, Miss> {
         let planned = self.planned(title, generation).await?;
+        let sheets = Storyboard::of(&planned.plan).map_or(0, |storyboard| storyboard.sheets());
+        if planned.ledger != generation || matches!(still, Still::Sprite(sheet) if sheet >= sheets) {
+            return Err(Miss::Unknown);
+        }
         let row = self.catalogue.still(title, generation, still).await.map_err(missing_row)?;
         let bytes = self.store.get(Key::Object(title, row.hash)).await.map_err(missing_object)?;
         if ContentHash::of(&bytes) != row.hash {
@@ -189,6 +256,7 @@ impl Library for Shelf {
         let planned = self.planned(title, generation).await?;
         let text = planned.plan.text_track(generation, track).ok_or(Miss::Unknown)?;
         let period_ms = planned.plan.timeline.period_ms(number).ok_or(Miss::Unknown)?;
+        self.still_answered(title, generation, track).await?;
         let document = self.document(title, text.document).await?;
         Ok(Document { bytes: Bytes::from(document.segment(period_ms)), changed_at_ms: planned.planned_at_ms })
     }
@@ -224,6 +292,43 @@ impl Library for Shelf {
             return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
         }
         Ok(bytes)
+    }
+
+    async fn download(&self, title: TitleId, generation: Generation, file: Download) -> Result<Ingredients, Miss> {
+        let planned = self.planned(title, generation).await?;
+        let tracks = file.tracks(&planned.plan).filter(|_| planned.ledger == generation).ok_or(Miss::Unknown)?;
+        let count = planned.plan.timeline.segment_count();
+        let mut ingredients = Vec::with_capacity(tracks.len());
+        for track in tracks {
+            let rows = self.catalogue.ledger_from(title, generation, track, SegmentNumber(0), count).await.map_err(missing_row)?;
+            if rows.len() != count as usize {
+                return Err(Miss::Unknown);
+            }
+            let part = |row: &SegmentRecord| SegmentPart { hash: row.hash, size_bytes: row.bytes, key_frame: row.key_frame };
+            ingredients.push((track, rows.iter().map(part).collect()));
+        }
+        Ok(Ingredients { plan: Arc::clone(&planned.plan), tracks: ingredients, changed_at_ms: planned.planned_at_ms })
+    }
+
+    async fn read_parts(&self, title: TitleId, hash: ContentHash, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, Miss> {
+        let parts = self.store.get_ranges(Key::Object(title, hash), &ranges).await.map_err(missing_object)?;
+        if !parts.iter().map(|part| part.len() as u64).eq(ranges.iter().map(|range| range.end - range.start)) {
+            tracing::error!(%title, %hash, ?ranges, "a stored object is shorter than it should be");
+            return Err(Miss::Unavailable { retry_after: RETRY_STORAGE_AFTER });
+        }
+        Ok(parts)
+    }
+
+    async fn title_name(&self, title: TitleId) -> Option<Arc<str>> {
+        let read = async { self.catalogue.title(title).await.map(|record| Arc::from(record.name)) };
+        self.names.try_get_with(title, read).await.inspect_err(|error| tracing::error!(%error, "a title's name cannot be read")).ok()
+    }
+
+    async fn made_segment(&self, segment: SegmentAddress) -> Option<SegmentFacts> {
+        let planned = self.planned(segment.title, segment.generation).await.ok()?;
+        planned.plan.timeline.frames(segment.number)?;
+        let row = self.row(segment).await.ok()??;
+        Some(SegmentFacts { hash: row.hash, size_bytes: row.bytes, finished_at_ms: planned.planned_at_ms })
     }
 }
 

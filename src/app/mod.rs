@@ -4,7 +4,12 @@ mod backend;
 mod data;
 mod follow;
 mod library;
+mod listeners;
+mod listing;
+mod manager;
+mod reload;
 mod serve;
+mod sweep;
 mod transcode;
 
 use std::future::Future;
@@ -12,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use manager::Sockets;
 
 use crate::cli::{Engine, TranscodeProgress, Transcoded};
 use crate::config::{Config, Loaded};
@@ -23,10 +30,11 @@ pub struct App;
 
 impl Engine for App {
     fn serve(&self, loaded: Loaded) -> anyhow::Result<()> {
-        telemetry::start_log(&loaded.config.log)?;
+        let sockets = Sockets::take()?;
+        let log = telemetry::start_log(&loaded.config.log)?;
         block_on(async {
-            let asked_to_stop = stop_signal()?;
-            serve::serve(loaded.config, asked_to_stop).await
+            let signals = serve::Signals { stop: stop_signal()?, reload: signal(SignalKind::hangup())? };
+            serve::serve(loaded, log, sockets, signals).await
         })
     }
 

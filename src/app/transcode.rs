@@ -73,7 +73,7 @@ async fn run(
     working: &Path,
     progress: &mut (dyn FnMut(TranscodeProgress) + Send),
 ) -> anyhow::Result<Transcoded> {
-    let data = DataDir::open(working)?;
+    let data = DataDir::open(working, Duration::ZERO).await?;
     let (catalogue, store, clock) = (data.catalogue().await?, data.store().await?, clock());
     let limits = ReceiveLimits { upload_bytes_max: u64::MAX / 2, reserve_bytes: config.data.free_min_bytes, uploads_max: 1 };
     let receiver = Receiver::open(&data.spool(), limits).await?;

@@ -79,6 +79,12 @@ pub(super) struct Landing<K: Hash + Eq, E> {
 }
 
 impl<K: Hash + Eq, E> Landing<K, E> {
+    /// Whether somebody waits for it, besides whoever began it.
+    pub(super) fn is_joined(&self) -> bool {
+        // The entry in the map is one.
+        self.sender.receiver_count() > 1
+    }
+
     fn remove(&self) {
         let mut aloft = lock(&self.aloft);
         if aloft.by_key.get(&self.key).is_some_and(|(number, _)| *number == self.number) {

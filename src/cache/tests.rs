@@ -11,7 +11,21 @@ use crate::title::ContentHash;
 
 type Numbers = Cache<u32, String>;
 
-const CONFIG: Config = Config { bytes: 1 << 20, fill_bytes_max: 1 << 20, fills_max: 4 };
+const CONFIG: Config = Config { bytes: 1 << 20, fills_max: 4, read_ahead: 0 };
+
+/// Large numbers are documents.
+impl CacheKey for u32 {
+    fn is_document(&self) -> bool {
+        *self >= 1 << 31
+    }
+}
+
+/// What begins with "no " is remembered.
+impl Absence for String {
+    fn is_remembered(&self) -> bool {
+        self.starts_with("no ")
+    }
+}
 
 fn cache() -> Numbers {
     Cache::new(&CONFIG, Metrics::default())
@@ -35,11 +49,11 @@ async fn a_thousand_misses_are_one_fill() {
         .map(|_| {
             let (cache, fills, go) = (cache.clone(), Arc::clone(&fills), Arc::clone(&go));
             tokio::spawn(async move {
-                let filling = async move |room: FillRoom| {
+                let filling = async move |room: Room| {
                     fills.fetch_add(1, Ordering::SeqCst);
-                    let _room = room.reserve(1000).await;
+                    let reservation = room.reserve(1000).await;
                     go.notified().await;
-                    Ok(object(vec![7; 1000]))
+                    Ok(object(reservation.hold(Bytes::from(vec![7; 1000]))))
                 };
                 cache.get_or_fill(1, filling).await
             })
@@ -50,7 +64,7 @@ async fn a_thousand_misses_are_one_fill() {
     while metrics.misses.get() + metrics.collapsed.get() < 1000 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(metrics.filling_bytes.get(), 1024);
+    assert_eq!(metrics.held_bytes.get(), 1024);
     go.notify_one();
     let mut outcomes = Vec::new();
     for lookup in lookups {
@@ -60,8 +74,11 @@ async fn a_thousand_misses_are_one_fill() {
     }
     assert_eq!(fills.load(Ordering::SeqCst), 1);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == CacheOutcome::Miss).count(), 1);
-    assert_eq!(cache.shared.metrics.filling_bytes.get(), 0);
+    assert_eq!(cache.shared.metrics.held_bytes.get(), 1024, "the object is kept");
     assert_eq!(fill(&cache, 1, "another").await.1, CacheOutcome::Hit);
+    cache.invalidate(&1);
+    cache.maintain();
+    assert_eq!(cache.shared.metrics.held_bytes.get(), 0);
 }
 
 #[tokio::test]
@@ -98,25 +115,94 @@ async fn a_fill_outlives_the_lookup_that_began_it() {
 async fn capacity_is_kept_and_evictions_are_counted() {
     let cache = cache();
     for key in 0..100 {
-        let (result, _) = cache.get_or_fill(key, async |_| Ok(object(vec![0; 100_000]))).await;
+        let (result, _) = cache.get_or_fill(key, async |_| Ok(object(vec![0; 50_000]))).await;
         assert!(result.is_ok());
-        assert!(cache.weighed_bytes() <= CONFIG.bytes, "{}", cache.weighed_bytes());
+        assert!(cache.weighed_bytes() <= CONFIG.objects_bytes(), "{}", cache.weighed_bytes());
     }
-    assert!(cache.weighed_bytes() > 500_000);
-    assert!(cache.shared.metrics.evictions.get() >= 90);
+    assert!(cache.weighed_bytes() > CONFIG.bytes / 2);
+    assert!(cache.shared.metrics.evictions.get() >= 80);
     assert_eq!(cache.shared.metrics.objects_bytes.get() as u64, cache.weighed_bytes());
     // What is larger than the cache is served all the same.
     let (huge, _) = cache.get_or_fill(1000, async |_| Ok(object(vec![0; 2 << 20]))).await;
     assert_eq!(huge.expect("an object").bytes.len(), 2 << 20);
-    assert!(cache.get(&1000).await.is_none());
+    assert!(cache.peek(&1000).is_none());
 }
 
 #[tokio::test]
-async fn errors_are_not_kept() {
+async fn errors_are_remembered_if_they_say_so() {
     let cache = cache();
-    let (failed, _) = cache.get_or_fill(1, async |_| Err("no luck".to_owned())).await;
-    assert_eq!(failed.expect_err("an error"), FillError::Failed("no luck".to_owned()));
+    let (failed, _) = cache.get_or_fill(1, async |_| Err("bad luck".to_owned())).await;
+    assert_eq!(failed.expect_err("an error"), FillError::Failed("bad luck".to_owned()));
     assert_eq!(fill(&cache, 1, "luck").await, ("luck".to_owned(), CacheOutcome::Miss));
+    for expect in [CacheOutcome::Miss, CacheOutcome::Negative, CacheOutcome::Negative] {
+        let (failed, outcome) = cache.get_or_fill(2, async |_| Err("no such thing".to_owned())).await;
+        assert_eq!((failed.expect_err("an error"), outcome), (FillError::Failed("no such thing".to_owned()), expect));
+    }
+    cache.forget_absences(|key| *key == 2);
+    assert_eq!(fill(&cache, 2, "made").await, ("made".to_owned(), CacheOutcome::Miss));
+    // An invalidation while a fill finds nothing: what it found is not remembered.
+    let (began, has_begun) = oneshot::channel();
+    let (go, gone) = oneshot::channel::<()>();
+    let early = tokio::spawn({
+        let cache = cache.clone();
+        async move {
+            let filling = async move |_| {
+                began.send(()).expect("the test waits");
+                gone.await.expect("the test lets go");
+                Err("no such thing".to_owned())
+            };
+            cache.get_or_fill(3, filling).await.0
+        }
+    });
+    has_begun.await.expect("begun");
+    cache.invalidate(&3);
+    go.send(()).expect("still there");
+    assert!(early.await.expect("no panic").is_err());
+    assert_eq!(fill(&cache, 3, "new").await.1, CacheOutcome::Miss);
+}
+
+#[tokio::test]
+async fn what_is_read_ahead_is_used_or_wasted() {
+    let cache = cache();
+    let metrics = cache.shared.metrics.clone();
+    let ahead = async |key: u32| {
+        let before = metrics.ahead.get();
+        cache.fill_ahead(key, async |_| Ok(object(vec![1; 10_000])));
+        while metrics.ahead.get() == before {
+            tokio::task::yield_now().await;
+        }
+        // It has landed when it can be found.
+        while !cache.shared.recent.contains(&key) {
+            tokio::task::yield_now().await;
+        }
+    };
+    ahead(1).await;
+    assert!(cache.find(&1).is_some_and(|found| found.first_use));
+    assert!(cache.find(&1).is_some_and(|found| !found.first_use));
+    cache.fill_ahead(1, async |_| Err("never run: it is there".to_owned()));
+    for key in 2..20 {
+        ahead(key).await;
+    }
+    assert_eq!((metrics.ahead.get(), metrics.ahead_used.get()), (19, 1));
+    let kept = CONFIG.recent_bytes() / 2 / (10_000 + ENTRY_BYTES);
+    assert_eq!(metrics.ahead_wasted.get(), 18 - kept, "half of the share of the latest is for what is read ahead");
+    // Whoever asks while it is being read waits for it, and has used it.
+    let (go, gone) = oneshot::channel::<()>();
+    cache.fill_ahead(50, async move |_| {
+        gone.await.expect("the test lets go");
+        Ok(object("ahead"))
+    });
+    let waiting = tokio::spawn({
+        let cache = cache.clone();
+        async move { fill(&cache, 50, "never").await }
+    });
+    while metrics.collapsed.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).expect("still there");
+    assert_eq!(waiting.await.expect("no panic"), ("ahead".to_owned(), CacheOutcome::Collapsed));
+    assert_eq!(metrics.ahead_used.get(), 2);
+    assert!(cache.find(&50).is_some_and(|found| !found.first_use));
 }
 
 #[tokio::test]
@@ -161,8 +247,8 @@ async fn fills_are_bounded_in_number() {
 async fn nothing_stale_after_an_invalidation() {
     let cache = cache();
     assert_eq!(fill(&cache, 1, "old").await.0, "old");
-    cache.invalidate(&1).await;
-    assert!(cache.get(&1).await.is_none());
+    cache.invalidate(&1);
+    assert!(cache.peek(&1).is_none());
 
     // A fill that began before the invalidation lands for those who waited, and is not kept.
     let (began, has_begun) = oneshot::channel();
@@ -179,7 +265,7 @@ async fn nothing_stale_after_an_invalidation() {
         }
     });
     has_begun.await.expect("begun");
-    cache.invalidate(&1).await;
+    cache.invalidate(&1);
     assert_eq!(fill(&cache, 1, "new").await, ("new".to_owned(), CacheOutcome::Miss));
     go.send(()).expect("still there");
     assert_eq!(early.await.expect("no panic"), "old");
@@ -192,10 +278,10 @@ async fn a_family_of_keys_is_forgotten_together() {
     for key in 0..10 {
         fill(&cache, key, "x").await;
     }
-    cache.invalidate_if(|key| key % 2 == 0).await;
+    cache.invalidate_if(|key| key % 2 == 0);
     for key in 0..10 {
-        assert_eq!(cache.get(&key).await.is_some(), key % 2 == 1, "{key}");
+        assert_eq!(cache.peek(&key).is_some(), key % 2 == 1, "{key}");
     }
-    cache.maintain().await;
+    cache.maintain();
     assert_eq!(cache.shared.metrics.objects.get(), 5);
 }

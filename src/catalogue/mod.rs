@@ -8,6 +8,7 @@
 
 mod contradiction;
 mod error;
+mod generations;
 mod read;
 mod record;
 mod rows;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 pub use contradiction::Contradiction;
 pub use error::{Error, Result};
+pub use generations::{Generations, Life};
 pub use record::{
     Change, Cursor, InvalidCursor, Page, PlanRecord, SegmentRecord, SourceRecord, StillRecord, TitleRecord, TrackRates, TrackRecord,
 };

@@ -14,8 +14,9 @@ use super::write::find;
 use super::{Catalogue, Error, Result, TitleRecord};
 use crate::title::{ContentHash, Generation, Plan, TextTrack, TitleId, TitleState};
 
-/// Generations of a title that are answered beside those which the newest one's tracks came with; older ones are forgotten.
-const GENERATIONS_KEPT: usize = 16;
+/// Generations of a title that are kept beside those which the newest one's tracks came with, however young; the oldest are
+/// forgotten first.
+const GENERATIONS_KEPT: usize = 64;
 
 impl Catalogue {
     /// Notes that a document of a title may be in the store from now on, before it is put there.
@@ -118,7 +119,7 @@ pub(super) async fn named(connection: &mut SqliteConnection, id: TitleId, hashes
     Ok(())
 }
 
-async fn loosen(connection: &mut SqliteConnection, id: TitleId, hash: ContentHash) -> Result<()> {
+pub(super) async fn loosen(connection: &mut SqliteConnection, id: TitleId, hash: ContentHash) -> Result<()> {
     sqlx::query("INSERT INTO loose_documents (title, hash) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(id.to_string())
         .bind(hash.to_string())
@@ -137,7 +138,7 @@ async fn loose(pool: &SqlitePool, id: Option<TitleId>) -> Result<Vec<(TitleId, C
 }
 
 /// The documents of every generation of a title.
-async fn documents(connection: &mut SqliteConnection, id: TitleId) -> Result<BTreeSet<(ContentHash, u64)>> {
+pub(super) async fn documents(connection: &mut SqliteConnection, id: TitleId) -> Result<BTreeSet<(ContentHash, u64)>> {
     let mut named = BTreeSet::new();
     let mut name = |text: &[TextTrack]| named.extend(text.iter().map(|track| (track.document, track.document_bytes)));
     for row in sqlx::query("SELECT plan FROM plans WHERE title = ?").bind(id.to_string()).fetch_all(&mut *connection).await? {

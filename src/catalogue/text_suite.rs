@@ -1,7 +1,7 @@
 //! What any catalogue must do with generations that change nothing but text, and the tests that run it on SQLite in a file.
 
 use super::sample::{facts, plan, rates, segments, title_id, tracks};
-use super::{Catalogue, Contradiction, Error, SourceRecord};
+use super::{Catalogue, Contradiction, Error, Generations, Life, SourceRecord};
 use crate::title::sample::text_track;
 use crate::title::{ContentHash, Generation, Plan, Problem, ProblemCode, TextKind, TextTrack, TitleId, TitleState};
 
@@ -102,21 +102,44 @@ async fn old_generations_are_forgotten(catalogue: &Catalogue) {
     planned(catalogue, id, vec![track("source", 1)]).await;
     let kept = track("kept", 2);
     catalogue.retext(id, FIRST, std::slice::from_ref(&kept), 4).await.expect("changed");
-    for generation in 3..=40 {
+    for generation in 3..=88 {
         let text = [kept.clone(), track(&format!("n{generation}"), generation)];
         catalogue.retext(id, Generation(generation - 1), &text, 5).await.expect("changed");
     }
     let answered = async |generation| catalogue.plan(id, Generation(generation)).await.is_ok();
     assert!(answered(1).await && answered(2).await, "the first, and the one whose track is still shown");
-    assert!(!answered(3).await && !answered(24).await && answered(25).await && answered(40).await);
-    assert_eq!(catalogue.documents(id).await.expect("asked").len(), 2 + 16);
+    assert!(!answered(3).await && !answered(24).await && answered(25).await && answered(88).await);
+    assert_eq!(catalogue.documents(id).await.expect("asked").len(), 2 + 64);
     // Generations 3 to 24 are gone, and each had a document of its own.
     let loose = catalogue.loose_documents_of(id).await.expect("asked");
     assert_eq!(loose.len(), 22);
     assert!(loose.contains(&track("n3", 3).document) && !loose.contains(&track("n25", 25).document));
-    catalogue.retext(id, Generation(40), &[], 6).await.expect("changed");
+    catalogue.retext(id, Generation(88), &[], 6).await.expect("changed");
     assert!(!answered(2).await, "its track is not shown any more");
     assert!(catalogue.loose_documents_of(id).await.expect("asked").contains(&track("n25", 25).document));
+    assert_eq!(catalogue.contradictions(10).await.expect("asked"), []);
+}
+
+async fn generations_end(catalogue: &Catalogue) {
+    let id = title_id(1);
+    planned(catalogue, id, vec![track("source", 1)]).await;
+    let (shared, old, new) = (track("shared", 2), track("old", 2), track("new", 3));
+    for (text, now_ms) in [(vec![shared.clone(), old.clone()], 20), (vec![shared.clone(), new.clone()], 30), (vec![shared.clone()], 40)] {
+        let title = catalogue.title(id).await.expect("a title");
+        catalogue.retext(id, title.generation, &text, now_ms).await.expect("changed");
+    }
+    let generations = catalogue.generations(id).await.expect("asked");
+    assert_eq!(generations.life(Generation(2), shared.id()), Some(Life::Shown));
+    assert_eq!(generations.life(Generation(3), new.id()), Some(Life::Ended { at_ms: 40 }));
+    assert!(!catalogue.forget_ended(id, 40).await.expect("asked"), "all of it was shown until then");
+    assert!(catalogue.forget_ended(id, 41).await.expect("forgotten"));
+    let answered = async |generation| catalogue.plan(id, Generation(generation)).await.is_ok();
+    assert!(answered(1).await && answered(2).await && !answered(3).await && answered(4).await, "a track of the second is still shown");
+    assert_eq!(catalogue.loose_documents_of(id).await.expect("asked"), [new.document]);
+    assert!(!catalogue.forget_ended(id, 41).await.expect("asked"), "once");
+    // The first generation is the plan itself, and what is shared with it stays.
+    assert!(!catalogue.forget_ended(id, i64::MAX).await.expect("asked"));
+    assert_eq!(catalogue.generations(title_id(9)).await.expect("asked"), Generations::default());
     assert_eq!(catalogue.contradictions(10).await.expect("asked"), []);
 }
 
@@ -142,6 +165,7 @@ on_sqlite! {
     only_titles_with_tracks_take_text
     documents_are_named_or_loose
     old_generations_are_forgotten
+    generations_end
 }
 
 #[tokio::test]

@@ -36,7 +36,8 @@ impl Noted {
 impl Engine for Noted {
     fn serve(&self, loaded: Loaded) -> anyhow::Result<()> {
         let config = loaded.config;
-        self.note(format!("serve {} {} {}", config.public.listen, config.admin.listen, config.data.dir.display()))
+        let listen = config.public.listen.expect("an address");
+        self.note(format!("serve {listen} {} {}", config.admin.listen, config.data.dir.display()))
     }
 
     fn transcode(

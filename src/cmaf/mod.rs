@@ -4,7 +4,7 @@
 //! Each track is a file of its own, `init.mp4` and one `styp moof mdat` a segment, its track number always [`TRACK_NUMBER`].
 //! A segment of pictures has its key frame in a chunk of its own, so that I-frame playlists can name it.
 //! Presentation starts at zero in every track: pictures by negative composition offsets, sound because the encoder's
-//! priming never gets here. There are no edit lists.
+//! priming never gets here. There are no edit lists, but in progressive files (`progressive`).
 
 mod aac;
 pub mod aac_packet;
@@ -20,11 +20,12 @@ mod hevc_entry;
 mod hevc_sps;
 mod init;
 pub mod nal;
+mod progressive;
 mod segment;
 mod span;
 mod sps;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod verify;
 
 use bytes::Bytes;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 pub use codec::{codec_string, codec_string_of_init};
 pub use fault::Fault;
 pub use init::init_segment;
+pub use progressive::{Piece, Progressive, ProgressiveBuilder, SegmentSource, SegmentTable, SegmentTables, room_bytes};
 pub use segment::media_segment;
 pub use verify::{SegmentFacts, verify};
 

@@ -1,12 +1,13 @@
 //! The configuration: layers, provenance, and every fault at once.
 //!
 //! The lowest layer is `config/headwater.toml`, built in: no default stands anywhere else. Above it come a file, variables
-//! `HEADWATER_SECTION__KEY` and flags. Only this module reads the environment. The parts do not know it: each declares what
+//! `HEADWATER_SECTION__KEY` and flags. Only this module reads the environment for it. The parts do not know it: each declares what
 //! it needs, and what several parts need, or a part that is wired elsewhere, stands here as plain data.
 
 mod layers;
 mod print;
 mod reader;
+mod reload;
 mod sections;
 mod values;
 
@@ -15,12 +16,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::semantics::Network;
 use crate::title::PlanPolicy;
 use crate::{cache, delivery, server, telemetry};
 
 use layers::Layers;
 pub use layers::{Environment, Flag, ProcessEnvironment, Source};
 use reader::Reader;
+pub use reload::Changes;
 
 const DEFAULTS: &str = include_str!("../../config/headwater.toml");
 const DEFAULT_LADDER: &str = include_str!("../../config/ladders/default.toml");
@@ -30,6 +33,8 @@ const DEFAULT_LADDER: &str = include_str!("../../config/ladders/default.toml");
 pub struct Config {
     /// The public listener.
     pub public: PublicSettings,
+    /// The public listener with TLS; absent where there is no certificate.
+    pub tls: Option<TlsSettings>,
     /// The admin listener.
     pub admin: AdminSettings,
     /// Where durable state lives.
@@ -38,6 +43,8 @@ pub struct Config {
     pub cache: cache::Config,
     /// Answers to players and CDNs.
     pub delivery: delivery::Config,
+    /// How caches are told what to drop; absent: not at all.
+    pub purge: Option<delivery::PurgeConfig>,
     /// What uploads may take.
     pub upload: UploadSettings,
     /// What files of subtitles may take.
@@ -48,17 +55,30 @@ pub struct Config {
     pub plan: PlanPolicy,
     /// Logging.
     pub log: telemetry::Config,
+    /// The log of requests.
+    pub access_log: telemetry::AccessConfig,
 }
 
 /// The public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicSettings {
-    /// Address to bind.
-    pub listen: SocketAddr,
+    /// Address to bind; absent: none.
+    pub listen: Option<SocketAddr>,
     /// Base of absolute URLs without a slash at its end; absent: made from the `Host` asked.
     pub public_url: Option<String>,
+    /// Proxies that are believed when they name the client they ask for.
+    pub trusted_proxies: Vec<Network>,
     /// Limits of the listener.
     pub server: server::Config,
+}
+
+/// The public listener with TLS. It has the limits of the one without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Address to bind; absent: none, so that one can only be handed over.
+    pub listen: Option<SocketAddr>,
+    /// Its certificates. The files are not looked at here: only a server may be allowed to read the keys.
+    pub tls: server::TlsConfig,
 }
 
 /// The admin listener.
@@ -188,6 +208,8 @@ pub struct Loaded {
     pub config: Config,
     /// Every key, in the order of `config/headwater.toml`.
     pub settings: Vec<Setting>,
+    file: Option<PathBuf>,
+    flags: Vec<Flag>,
 }
 
 impl Loaded {
@@ -215,7 +237,7 @@ pub fn load(file: Option<&Path>, environment: &dyn Environment, flags: &[Flag]) 
     let config = sections::read(&mut reader);
     let (settings, faults) = reader.finish();
     match config {
-        Some(config) if faults.is_empty() => Ok(Loaded { config, settings }),
+        Some(config) if faults.is_empty() => Ok(Loaded { config, settings, file: file.map(Path::to_owned), flags: flags.to_vec() }),
         _ => Err(Faults(faults)),
     }
 }

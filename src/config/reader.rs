@@ -8,8 +8,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::layers::{Layers, Raw, Source};
 use super::{Fault, Secret, Setting, values};
+use crate::semantics::Network;
 
 /// A value as the configuration reads it and as it is printed.
 type Read<T> = Result<(T, toml::Value), String>;
@@ -54,6 +57,31 @@ impl Reader {
         })
     }
 
+    /// Whole seconds, as the fields of HTTP count them, or nothing where the text is empty.
+    pub(super) fn optional_seconds(&mut self, key: &'static str, range: RangeInclusive<Duration>) -> Option<Option<Duration>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            if text.is_empty() {
+                return Ok((None, text.into()));
+            }
+            let value = within(values::duration(&text)?, &range, values::show_duration)?;
+            if value.subsec_nanos() != 0 {
+                return Err("expected whole seconds, as Cache-Control counts them".to_owned());
+            }
+            Ok((Some(value), text.into()))
+        })
+    }
+
+    /// The value of a field of HTTP, or nothing where the text is empty.
+    pub(super) fn optional_field(&mut self, key: &'static str) -> Option<Option<HeaderValue>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            let visible = text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim() == text;
+            let value = visible.then(|| HeaderValue::from_str(&text).ok()).flatten().ok_or("expected visible ASCII characters")?;
+            Ok(((!text.is_empty()).then_some(value), text.into()))
+        })
+    }
+
     pub(super) fn bytes(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         self.take(key, |raw| {
             let text = as_text(raw)?;
@@ -93,8 +121,31 @@ impl Reader {
     pub(super) fn address(&mut self, key: &'static str) -> Option<SocketAddr> {
         self.take(key, |raw| {
             let text = as_text(raw)?;
-            let value = text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8081 or [::1]:8081")?;
+            Ok((address(&text)?, text.into()))
+        })
+    }
+
+    /// An address, or nothing where the text is empty.
+    pub(super) fn optional_address(&mut self, key: &'static str) -> Option<Option<SocketAddr>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            let value = if text.is_empty() { None } else { Some(address(&text)?) };
             Ok((value, text.into()))
+        })
+    }
+
+    /// Any number of paths, separated by commas.
+    pub(super) fn paths(&mut self, key: &'static str) -> Option<Vec<PathBuf>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            if text.is_empty() {
+                return Ok((Vec::new(), text.into()));
+            }
+            let paths: Vec<PathBuf> = text.split(',').map(|path| path.trim().into()).collect();
+            if paths.iter().any(|path| path.as_os_str().is_empty()) {
+                return Err("expected paths separated by commas".to_owned());
+            }
+            Ok((paths, text.into()))
         })
     }
 
@@ -102,6 +153,24 @@ impl Reader {
         self.take(key, |raw| {
             let text = as_text(raw)?;
             if text.is_empty() { Err("expected a path".to_owned()) } else { Ok((text.clone().into(), text.into())) }
+        })
+    }
+
+    /// A list of networks; as text they stand between commas.
+    pub(super) fn networks(&mut self, key: &'static str) -> Option<Vec<Network>> {
+        self.take(key, |raw| {
+            let texts: Vec<&str> = match raw {
+                Raw::Text(text) if text.is_empty() => Vec::new(),
+                Raw::Text(text) => text.split(',').map(str::trim).collect(),
+                Raw::Typed(value) => {
+                    let texts = value.as_array().and_then(|list| list.iter().map(toml::Value::as_str).collect::<Option<_>>());
+                    texts.ok_or("expected a list of texts in quotes, such as [\"10.0.0.0/8\"]")?
+                }
+            };
+            let networks = texts.iter().map(|text| text.parse().map_err(|error| format!("{text}: {error}")));
+            let networks: Vec<Network> = networks.collect::<Result<_, String>>()?;
+            let shown: Vec<toml::Value> = texts.into_iter().map(toml::Value::from).collect();
+            Ok((networks, shown.into()))
         })
     }
 
@@ -136,6 +205,24 @@ impl Reader {
                 return Err("expected visible ASCII characters without spaces".to_owned());
             }
             Ok((Some(Secret::new(text)), Secret::MASK.into()))
+        })
+    }
+
+    /// Fields of an HTTP message, `Name: value`, one a line. Their values may be secret: nothing of them is printed.
+    pub(super) fn secret_fields(&mut self, key: &'static str) -> Option<Vec<(String, String)>> {
+        self.take(key, |raw| {
+            let text = as_text(raw)?;
+            let mut fields = Vec::new();
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                let (name, value) = line.split_once(':').ok_or("expected 'Name: value', one a line")?;
+                let name_is_one = http::HeaderName::try_from(name.trim()).is_ok();
+                if !name_is_one || http::HeaderValue::try_from(value.trim()).is_err() {
+                    return Err("expected 'Name: value', one a line".to_owned());
+                }
+                fields.push((name.trim().to_owned(), value.trim().to_owned()));
+            }
+            let shown = if fields.is_empty() { "" } else { Secret::MASK };
+            Ok((fields, shown.into()))
         })
     }
 
@@ -179,6 +266,10 @@ impl Reader {
         self.settings.push(Setting { key, value: shown, source: source.clone() });
         Some(value)
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 127.0.0.1:8081 or [::1]:8081".to_owned())
 }
 
 fn as_text(raw: &Raw) -> Result<String, String> {

@@ -1,10 +1,17 @@
 //! The keys, section by section: which type each has, its range, and the values that must go together.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use http::{HeaderValue, Method};
+
 use super::reader::Reader;
-use super::{AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, UploadSettings, WorkerSettings};
+use super::{
+    AdminSettings, Config, DEFAULT_LADDER, DataSettings, PublicSettings, SubtitleSettings, TlsSettings, UploadSettings, WorkerSettings,
+};
+use crate::delivery::{PurgeConfig, SurrogateKeys};
+use crate::semantics::Network;
 use crate::title::{DeinterlacePolicy, Ladder, PlanPolicy, SoundPolicy};
 use crate::{cache, delivery, server, telemetry};
 
@@ -21,40 +28,58 @@ const PRESETS: [&str; 10] = ["ultrafast", "superfast", "veryfast", "faster", "fa
 const DEINTERLACE: [(&str, DeinterlacePolicy); 3] =
     [("field", DeinterlacePolicy::Field), ("frame", DeinterlacePolicy::Frame), ("off", DeinterlacePolicy::Off)];
 
+/// Fields that carry surrogate keys.
+const SURROGATE_KEYS: [(&str, SurrogateKeys); 4] = [
+    ("off", SurrogateKeys::Off),
+    ("surrogate-key", SurrogateKeys::SurrogateKey),
+    ("cache-tag", SurrogateKeys::CacheTag),
+    ("both", SurrogateKeys::Both),
+];
+
 /// Reads every key; nothing when one is at fault.
 pub(super) fn read(reader: &mut Reader) -> Option<Config> {
     // Each section is read before any of them is asked for, so that the faults of all are found.
     let public = public(reader);
-    let admin = admin(reader, public.as_ref());
+    let tls = tls(reader, public.as_ref());
+    let admin = admin(reader, public.as_ref(), tls.as_ref());
     let data = data(reader);
     let cache = cache(reader);
     let delivery = delivery(reader);
+    let purge = purge(reader);
     let upload = upload(reader);
     let subtitles = reader.bytes("subtitles.bytes_max", 1..=64 * MIB).map(|bytes_max| SubtitleSettings { bytes_max });
     let worker = worker(reader);
     let plan = plan(reader, worker.as_ref());
     let log = log(reader);
+    let access_log = access_log(reader);
+    let (mut public, access_log) = (public?, access_log?);
+    public.server.tells_peer = access_log.format.is_some();
     Some(Config {
-        public: public?,
+        public,
+        tls: tls?,
         admin: admin?,
         data: data?,
         cache: cache?,
         delivery: delivery?,
+        purge: purge?,
         upload: upload?,
         subtitles: subtitles?,
         worker: worker?,
         plan: plan?,
         log: log?,
+        access_log,
     })
 }
 
 fn public(reader: &mut Reader) -> Option<PublicSettings> {
-    let listen = reader.address("server.listen");
+    let listen = reader.optional_address("server.listen");
     let public_url = reader.optional_url("server.public_url");
+    let trusted_proxies = reader.networks("server.trusted_proxies");
     let drain = reader.duration("server.drain", Duration::ZERO..=HOUR);
     let connections_max = reader.integer("server.connections_max", 1..=1_000_000_u32);
     let header_timeout = reader.duration("server.header_timeout", SECOND..=HOUR);
     let idle_timeout = reader.duration("server.idle_timeout", SECOND..=HOUR);
+    let limits = limits(reader, trusted_proxies.as_deref());
     let threads = reader.integer("server.threads", 0..=1024_usize).map(threads);
     let pin_threads = reader.boolean("server.pin_threads");
     let server = server::Config {
@@ -63,8 +88,74 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
         idle_timeout: idle_timeout?,
         drain: drain?,
         threads: server::Threads::Own { count: threads?, pinned: pin_threads? },
+        // Known once the access log is.
+        tells_peer: false,
+        limits: limits?,
     };
-    Some(PublicSettings { listen: listen?, public_url: public_url?, server })
+    Some(PublicSettings { listen: listen?, public_url: public_url?, trusted_proxies: trusted_proxies?, server })
+}
+
+/// What clients of the public listeners may do.
+fn limits(reader: &mut Reader, trusted_proxies: Option<&[Network]>) -> Option<server::Limits> {
+    let address_connections_max = reader.integer("server.address_connections_max", 0..=1_000_000_u32);
+    let address_requests_max = reader.integer("server.address_requests_max", 0..=1_000_000_u32);
+    let unlimited = reader.networks("server.unlimited");
+    let fields_max = reader.integer("server.head_fields_max", 16..=server::FIELDS_MAX);
+    let bytes_max = reader.bytes("server.head_bytes_max", 4096..=65_536);
+    let target_bytes_max = reader.bytes("server.target_bytes_max", 256..=65_536);
+    let streams_max = reader.integer("server.streams_max", 1..=1000_u32);
+    let send_rate_min = reader.bytes("server.send_rate_min", 0..=MIB);
+    let head = server::HeadLimits { fields_max: fields_max?, bytes_max: bytes_max? as usize, target_bytes_max: target_bytes_max? as usize };
+    Some(server::Limits {
+        address_connections_max: address_connections_max? as usize,
+        address_requests_max: address_requests_max?,
+        // What a proxy sends comes from many clients.
+        unlimited: [&unlimited?, trusted_proxies?].concat(),
+        head,
+        streams_max: streams_max?,
+        send_rate_min: send_rate_min?,
+        takes_bodies: false,
+    })
+}
+
+fn tls(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<Option<TlsSettings>> {
+    let listen = reader.optional_address("tls.listen");
+    let certificates = reader.paths("tls.certificate");
+    let keys = reader.paths("tls.key");
+    let strict_transport_security = reader.text("tls.strict_transport_security", |text| {
+        let right = text.is_empty() || text.starts_with("max-age=") && HeaderValue::from_str(text).is_ok();
+        if right { Ok(()) } else { Err("expected max-age=SECONDS, and other directives after a semicolon".to_owned()) }
+    });
+    let (certificates, keys) = (certificates?, keys?);
+    if certificates.len() != keys.len() {
+        let (certificates, keys) = (certificates.len(), keys.len());
+        reader.refuse("tls.key", format!("names {keys} files where tls.certificate names {certificates}; each has one key"));
+    }
+    let listen = listen?;
+    if listen.is_some() && certificates.is_empty() {
+        reader.refuse("tls.listen", "needs tls.certificate and tls.key");
+    }
+    if let (Some(listen), Some(public)) = (listen, public)
+        && are_same(listen, public.listen)
+    {
+        reader.refuse("tls.listen", "is the same address as server.listen");
+    }
+    let strict_transport_security = strict_transport_security.and_then(|text| match text.as_str() {
+        "" => Some(None),
+        text => HeaderValue::from_str(text).ok().map(Some),
+    });
+    let pairs = certificates.into_iter().zip(keys);
+    let certificates: Vec<_> = pairs.map(|(certificate, key)| server::CertificateFiles { certificate, key }).collect();
+    if certificates.is_empty() {
+        return Some(None);
+    }
+    let tls = server::TlsConfig { certificates, strict_transport_security: strict_transport_security? };
+    Some(Some(TlsSettings { listen, tls }))
+}
+
+/// Whether both would be bound to the same port of the same address.
+fn are_same(one: SocketAddr, other: Option<SocketAddr>) -> bool {
+    other == Some(one) && one.port() != 0
 }
 
 /// None asked for is one a core.
@@ -73,7 +164,7 @@ fn threads(asked: usize) -> NonZeroUsize {
 }
 
 /// The admin listener has the public one's time limits.
-fn admin(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<AdminSettings> {
+fn admin(reader: &mut Reader, public: Option<&PublicSettings>, tls: Option<&Option<TlsSettings>>) -> Option<AdminSettings> {
     let listen = reader.address("admin.listen");
     let token = reader.secret("admin.token");
     let connections_max = reader.integer("admin.connections_max", 1..=1_000_000_u32);
@@ -83,10 +174,17 @@ fn admin(reader: &mut Reader, public: Option<&PublicSettings>) -> Option<AdminSe
         reader.refuse("admin.listen", format!("{listen} is not a loopback address, which needs admin.token to be set"));
     }
     let public = public?;
-    if listen.is_some_and(|listen| listen == public.listen && listen.port() != 0) {
+    if listen.is_some_and(|listen| are_same(listen, public.listen)) {
         reader.refuse("admin.listen", "is the same address as server.listen");
     }
-    let server = server::Config { connections_max: connections_max? as usize, threads: server::Threads::Shared, ..public.server };
+    let tls = tls.and_then(|tls| tls.as_ref()?.listen);
+    if listen.is_some_and(|listen| are_same(listen, tls)) {
+        reader.refuse("admin.listen", "is the same address as tls.listen");
+    }
+    // Events are sent when there are any, however slowly that may be.
+    let limits = server::Limits { head: public.server.limits.head, ..server::Limits::USUAL };
+    let server =
+        server::Config { connections_max: connections_max? as usize, threads: server::Threads::Shared, limits, ..public.server.clone() };
     Some(AdminSettings { listen: listen?, token: token?, server })
 }
 
@@ -98,9 +196,9 @@ fn data(reader: &mut Reader) -> Option<DataSettings> {
 
 fn cache(reader: &mut Reader) -> Option<cache::Config> {
     let bytes = reader.bytes("cache.bytes", MIB..=1024 * TIB);
-    let fill_bytes_max = reader.bytes("cache.fill_bytes_max", MIB..=TIB);
     let fills_max = reader.integer("cache.fills_max", 1..=1_000_000_u32);
-    Some(cache::Config { bytes: bytes?, fill_bytes_max: fill_bytes_max?, fills_max: fills_max? as usize })
+    let read_ahead = reader.integer("cache.read_ahead", 0..=16_u32);
+    Some(cache::Config { bytes: bytes?, fills_max: fills_max? as usize, read_ahead: read_ahead? })
 }
 
 fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
@@ -110,7 +208,44 @@ fn delivery(reader: &mut Reader) -> Option<delivery::Config> {
     if multivariant_max_age.is_some_and(|age| age.subsec_nanos() != 0) {
         reader.refuse("delivery.multivariant_max_age", "expected whole seconds, as Cache-Control counts them");
     }
-    Some(delivery::Config { segment_wait: segment_wait?, waiters_max: waiters_max? as usize, multivariant_max_age: multivariant_max_age? })
+    let cdn_multivariant_max_age = reader.optional_seconds("delivery.cdn_multivariant_max_age", Duration::ZERO..=DAY * 365);
+    let cdn_immutable_max_age = reader.optional_seconds("delivery.cdn_immutable_max_age", Duration::ZERO..=DAY * 365);
+    let alt_svc = reader.optional_field("delivery.alt_svc");
+    let generation_grace = reader.duration("delivery.generation_grace", Duration::ZERO..=DAY * 365);
+    let surrogate_keys = reader.choice("delivery.surrogate_keys", &SURROGATE_KEYS);
+    Some(delivery::Config {
+        segment_wait: segment_wait?,
+        waiters_max: waiters_max? as usize,
+        multivariant_max_age: multivariant_max_age?,
+        cdn_multivariant_max_age: cdn_multivariant_max_age?,
+        cdn_immutable_max_age: cdn_immutable_max_age?,
+        alt_svc: alt_svc?,
+        generation_grace: generation_grace?,
+        surrogate_keys: surrogate_keys?,
+    })
+}
+
+/// Absent without a URL; everything is read all the same, so that faults show.
+fn purge(reader: &mut Reader) -> Option<Option<PurgeConfig>> {
+    let url = reader.text("purge.url", |_| Ok(()));
+    let method = reader.text("purge.method", |text| Method::from_bytes(text.as_bytes()).map(drop).map_err(|_| "expected a method".into()));
+    let fields = reader.secret_fields("purge.headers");
+    let body = reader.text("purge.body", |_| Ok(()));
+    let attempts = reader.integer("purge.attempts", 1..=100_u32);
+    let timeout = reader.duration("purge.timeout", Duration::from_millis(100)..=HOUR);
+    let config = PurgeConfig {
+        url: url?,
+        method: Method::from_bytes(method?.as_bytes()).ok()?,
+        fields: fields?,
+        body: body?,
+        attempts: attempts?,
+        timeout: timeout?,
+    };
+    if config.url.is_empty() {
+        return Some(None);
+    }
+    config.check().map_err(|why| reader.refuse("purge.url", why)).ok()?;
+    Some(Some(config))
 }
 
 fn upload(reader: &mut Reader) -> Option<UploadSettings> {
@@ -208,4 +343,13 @@ fn log(reader: &mut Reader) -> Option<telemetry::Config> {
     let format = reader.choice("log.format", &formats);
     let filter = reader.text("log.filter", telemetry::check_filter);
     Some(telemetry::Config { format: format?, filter: filter? })
+}
+
+fn access_log(reader: &mut Reader) -> Option<telemetry::AccessConfig> {
+    let formats = [("off", None), ("json", Some(telemetry::AccessFormat::Json)), ("clf", Some(telemetry::AccessFormat::Clf))];
+    let format = reader.choice("access_log.format", &formats);
+    let path = reader.path("access_log.path");
+    let waiting_max = reader.integer("access_log.waiting_max", 64..=1_000_000_u32);
+    let path = Some(path?).filter(|path| path.as_os_str() != "-");
+    Some(telemetry::AccessConfig { format: format?, path, waiting_max: waiting_max? as usize })
 }

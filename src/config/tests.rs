@@ -64,7 +64,7 @@ fn later_layers_win() {
     let flag = Flag { key: "server.listen", name: "--listen", value: "127.0.0.1:3".to_owned() };
     let loaded = load(Some(file.path()), &variables, &[flag]).expect("sound");
     let config = &loaded.config;
-    assert_eq!(config.public.listen.port(), 3);
+    assert_eq!(config.public.listen.map(|listen| listen.port()), Some(3));
     assert_eq!(config.public.server.drain, Duration::from_secs(1));
     assert_eq!(config.worker.count, 3);
     assert!(!config.plan.video_copy && config.plan.audio_copy);
@@ -129,9 +129,61 @@ fn other_faulty_files_and_values() {
     assert!(load(None, &environment(&[("HEADWATER_LADDER__HDR", "true")]), &[]).expect("sound").config.plan.hdr);
     assert!(faults("[log]\nfilter = \"headwater=loud\"\n", &[], &[])[0].starts_with("log.filter (file FILE)"));
     assert!(faults("[delivery]\nmultivariant_max_age = \"1500ms\"\n", &[], &[])[0].contains("whole seconds"));
+    assert!(faults("[delivery]\ncdn_immutable_max_age = \"1500ms\"\n", &[], &[])[0].contains("whole seconds"));
+    assert!(faults("[delivery]\ncdn_multivariant_max_age = \"2 years\"\n", &[], &[])[0].starts_with("delivery.cdn_multivariant_max_age"));
+    assert!(faults("[delivery]\nalt_svc = \"h3\\r\\nX: y\"\n", &[], &[])[0].contains("visible ASCII"));
+    let told = load(Some(file("[delivery]\ncdn_immutable_max_age = \"1d\"\nalt_svc = 'h3=\":443\"'\n").path()), &environment(&[]), &[]);
+    let told = told.expect("sound").config.delivery;
+    assert_eq!((told.cdn_multivariant_max_age, told.cdn_immutable_max_age), (None, Some(Duration::from_secs(86_400))));
+    assert_eq!(told.alt_svc.expect("a value"), "h3=\":443\"");
     assert!(faults("[admin]\nlisten = \"0.0.0.0:8080\"\ntoken = \"a\"\n", &[], &[])[0].contains("same address"));
     let missing = load(Some(Path::new("/nonexistent/config")), &environment(&[]), &[]).expect_err("a fault");
     assert!(missing.to_string().starts_with("(file /nonexistent/config): cannot be read"), "{missing}");
+}
+
+#[test]
+fn networks_and_the_access_log() {
+    let log = file("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n[access_log]\nformat = \"clf\"\npath = \"a.log\"\n");
+    let loaded = load(Some(log.path()), &environment(&[]), &[]).expect("sound");
+    let shown: Vec<String> = loaded.config.public.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.0/8", "::1/128"]);
+    let expect = telemetry::AccessConfig { format: Some(telemetry::AccessFormat::Clf), path: Some("a.log".into()), waiting_max: 8192 };
+    assert_eq!(loaded.config.access_log, expect);
+    let again = load(Some(file(&loaded.to_toml()).path()), &environment(&[]), &[]).expect("sound");
+    assert_eq!(again.config.public, loaded.config.public);
+    let variables =
+        environment(&[("HEADWATER_SERVER__TRUSTED_PROXIES", "192.0.2.1, 2001:db8::/32"), ("HEADWATER_ACCESS_LOG__FORMAT", "json")]);
+    let config = load(None, &variables, &[]).expect("sound").config;
+    assert_eq!((config.public.trusted_proxies.len(), config.access_log.path), (2, None));
+    for value in ["\"10.0.0.0/8\"", "[10]", "[\"10.0.0.1/8\"]", "[\"localhost\"]"] {
+        let found = faults(&format!("[server]\ntrusted_proxies = {value}\n"), &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with("server.trusted_proxies (file FILE): "), "{value}: {found:?}");
+    }
+}
+
+#[test]
+fn tls_needs_a_certificate_and_a_key_for_each() {
+    assert!(load(None, &environment(&[]), &[]).expect("sound").config.tls.is_none());
+    for (text, part) in [
+        ("listen = \"0.0.0.0:8443\"", "tls.listen (file FILE): needs tls.certificate"),
+        ("listen = \"8443\"", "tls.listen (file FILE): expected an IP address"),
+        ("certificate = \"a\"", "tls.key (default): names 0 files where tls.certificate names 1"),
+        ("certificate = \"a,b\"\nkey = \"a\"", "tls.key (file FILE): names 1 files"),
+        ("certificate = \"a,,b\"\nkey = \"a,b\"", "tls.certificate (file FILE): expected paths"),
+        ("strict_transport_security = \"always\"", "tls.strict_transport_security (file FILE): expected max-age"),
+        ("strict_transport_security = \"max-age=1\\n\"", "tls.strict_transport_security (file FILE): expected max-age"),
+        ("listen = \"0.0.0.0:8080\"\ncertificate = \"a\"\nkey = \"b\"", "tls.listen (file FILE): is the same address as server.listen"),
+        ("listen = \"127.0.0.1:8081\"\ncertificate = \"a\"\nkey = \"b\"", "admin.listen (default): is the same address as tls.listen"),
+    ] {
+        let found = faults(&format!("[tls]\n{text}\n"), &[], &[]);
+        assert!(found.len() == 1 && found[0].starts_with(part), "{text}: {found:?}");
+    }
+    let file = file("[server]\nlisten = \"\"\n[tls]\nlisten = \"[::]:443\"\ncertificate = \"a.pem, b.pem\"\nkey = \"a.key,b.key\"\n");
+    let config = load(Some(file.path()), &environment(&[]), &[]).expect("sound").config;
+    let tls = config.tls.expect("TLS");
+    assert_eq!((config.public.listen, tls.listen.map(|listen| listen.port())), (None, Some(443)));
+    assert_eq!(tls.tls.certificates[1].certificate, PathBuf::from("b.pem"));
+    assert_eq!(tls.tls.certificates[1].key, PathBuf::from("b.key"));
 }
 
 #[test]

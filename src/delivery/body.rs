@@ -34,7 +34,7 @@ enum Source {
     #[default]
     Empty,
     One(Bytes),
-    Memory(VecDeque<Bytes>),
+    Chain(VecDeque<Body>),
     Stream(Pieces),
 }
 
@@ -45,11 +45,11 @@ impl Body {
         Self { source: if bytes.is_empty() { Source::Empty } else { Source::One(bytes) }, left_bytes }
     }
 
-    /// Pieces that are in memory.
-    pub fn joined(pieces: impl IntoIterator<Item = Bytes>) -> Self {
-        let pieces: VecDeque<_> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        let left_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-        Self { source: Source::Memory(pieces), left_bytes }
+    /// One after the other.
+    pub fn joined(bodies: impl IntoIterator<Item = Self>) -> Self {
+        let bodies: VecDeque<_> = bodies.into_iter().filter(|body| body.left_bytes > 0).collect();
+        let left_bytes = bodies.iter().map(|body| body.left_bytes).sum();
+        Self { source: if bodies.is_empty() { Source::Empty } else { Source::Chain(bodies) }, left_bytes }
     }
 
     /// Pieces that come one by one, `length_bytes` in all. A stream that gives fewer or more breaks the answer off.
@@ -71,7 +71,10 @@ impl http_body::Body for Body {
         let piece = match &mut self.source {
             Source::Empty => None,
             Source::One(bytes) => Some(Ok(std::mem::take(bytes))),
-            Source::Memory(pieces) => pieces.pop_front().map(Ok),
+            Source::Chain(bodies) => match poll_chain(bodies, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(piece) => piece,
+            },
             Source::Stream(pieces) => match pieces.as_mut().poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(piece) => piece,
@@ -102,6 +105,19 @@ impl http_body::Body for Body {
     }
 }
 
+/// The next piece of the first that has one.
+fn poll_chain(bodies: &mut VecDeque<Body>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    while let Some(body) = bodies.front_mut() {
+        match http_body::Body::poll_frame(Pin::new(body), context) {
+            Poll::Pending => return Poll::Pending,
+            // There are no other frames than those of data.
+            Poll::Ready(Some(frame)) => return Poll::Ready(Some(frame.map(|frame| frame.into_data().unwrap_or_default()))),
+            Poll::Ready(None) => bodies.pop_front(),
+        };
+    }
+    Poll::Ready(None)
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
@@ -116,8 +132,9 @@ mod tests {
 
     #[tokio::test]
     async fn pieces_come_in_order_and_their_length_is_known() {
-        let pieces = [Bytes::from_static(b"ab"), Bytes::new(), Bytes::from_static(b"c")];
-        for body in [Body::whole(Bytes::from_static(b"abc")), Body::joined(pieces), streamed(vec![Ok(b"a"), Ok(b"bc")], 3)] {
+        let whole = |bytes| Body::whole(Bytes::from_static(bytes));
+        let joined = Body::joined([whole(b"a"), Body::default(), streamed(vec![Ok(b"b")], 1), Body::joined([whole(b"c")])]);
+        for body in [whole(b"abc"), joined, streamed(vec![Ok(b"a"), Ok(b"bc")], 3)] {
             assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(3), false));
             assert_eq!(body.collect().await.expect("a body").to_bytes(), "abc");
         }
@@ -133,6 +150,7 @@ mod tests {
             (streamed(vec![Ok(b"ab")], 3), BodyError::WrongLength),
             (streamed(vec![Ok(b"ab"), Ok(b"cd")], 3), BodyError::WrongLength),
             (streamed(vec![Ok(b"ab"), Err(BodyError::Unreadable)], 3), BodyError::Unreadable),
+            (Body::joined([streamed(vec![Ok(b"ab")], 3), Body::whole(Bytes::from_static(b"c"))]), BodyError::WrongLength),
         ] {
             assert_eq!(body.collect().await.expect_err("an error"), error);
         }

@@ -25,13 +25,16 @@ pub enum Class {
     Segment,
     /// A poster, or a part of a storyboard.
     Still,
+    /// A progressive file.
+    Download,
     /// A path that names nothing.
     Other,
 }
 
 impl Class {
     /// Every class, in the order of the declaration.
-    pub const ALL: [Self; 6] = [Self::Multivariant, Self::MediaPlaylist, Self::Init, Self::Segment, Self::Still, Self::Other];
+    pub const ALL: [Self; 7] =
+        [Self::Multivariant, Self::MediaPlaylist, Self::Init, Self::Segment, Self::Still, Self::Download, Self::Other];
 
     /// The class of a route.
     pub fn of(route: &Route) -> Self {
@@ -41,6 +44,7 @@ impl Class {
             Route::Init { .. } => Self::Init,
             Route::Segment { .. } => Self::Segment,
             Route::Still { .. } => Self::Still,
+            Route::Download { .. } => Self::Download,
         }
     }
 
@@ -52,6 +56,7 @@ impl Class {
             Self::Init => "init",
             Self::Segment => "segment",
             Self::Still => "still",
+            Self::Download => "download",
             Self::Other => "other",
         }
     }
@@ -70,6 +75,8 @@ pub enum Outcome {
     PreconditionFailed,
     /// 416.
     Unsatisfiable,
+    /// 406.
+    NotAcceptable,
     /// 404.
     NotFound,
     /// 410.
@@ -78,8 +85,10 @@ pub enum Outcome {
     NotYet,
     /// 503: cannot be had.
     Unavailable,
-    /// 503: too many wait.
+    /// 503: as many wait as may.
     Busy,
+    /// 503: what is left is for requests whose loss would cost more.
+    Shed,
     /// 405 or 501.
     MethodRefused,
     /// 204.
@@ -87,18 +96,25 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the answer tells of an object, with its validators.
+    pub(super) fn is_of_object(self) -> bool {
+        matches!(self, Self::Whole | Self::Part | Self::NotModified | Self::PreconditionFailed)
+    }
+
     /// Every outcome, in the order of the declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Whole,
         Self::Part,
         Self::NotModified,
         Self::PreconditionFailed,
         Self::Unsatisfiable,
+        Self::NotAcceptable,
         Self::NotFound,
         Self::Gone,
         Self::NotYet,
         Self::Unavailable,
         Self::Busy,
+        Self::Shed,
         Self::MethodRefused,
         Self::Options,
     ];
@@ -111,13 +127,40 @@ impl Outcome {
             Self::NotModified => "not-modified",
             Self::PreconditionFailed => "precondition-failed",
             Self::Unsatisfiable => "unsatisfiable",
+            Self::NotAcceptable => "not-acceptable",
             Self::NotFound => "not-found",
             Self::Gone => "gone",
             Self::NotYet => "not-yet",
             Self::Unavailable => "unavailable",
             Self::Busy => "busy",
+            Self::Shed => "shed",
             Self::MethodRefused => "method-refused",
             Self::Options => "options",
+        }
+    }
+}
+
+/// Where the bytes of a body come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// They were in memory when they were asked for.
+    Memory,
+    /// They were read, or made, into memory meanwhile.
+    Fill,
+    /// They were read from the store piece by piece, and not kept.
+    Stream,
+}
+
+impl Origin {
+    /// Every origin, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Fill, Self::Stream];
+
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Fill => "fill",
+            Self::Stream => "stream",
         }
     }
 }
@@ -131,6 +174,8 @@ pub struct Metrics {
     body_bytes: Family<Labels<1>, Counter>,
     waits: Family<Labels<1>, Histogram, fn() -> Histogram>,
     waiting: Gauge,
+    origins: Family<Labels<1>, Counter>,
+    origin_bytes: [Counter; Origin::ALL.len()],
     /// The same counters by class and outcome, found without a lock.
     cells: Arc<[Cell; Class::ALL.len()]>,
 }
@@ -154,7 +199,9 @@ impl Default for Metrics {
                 waits: Histogram::clone(&waits.get_or_create(&[class])),
             }
         });
-        Self { requests, body_bytes, waits, waiting: Gauge::default(), cells: Arc::new(cells) }
+        let origins = Family::default();
+        let origin_bytes = Origin::ALL.map(|from| Counter::clone(&origins.get_or_create(&[("from", from.as_str())])));
+        Self { requests, body_bytes, waits, waiting: Gauge::default(), origins, origin_bytes, cells: Arc::new(cells) }
     }
 }
 
@@ -171,6 +218,7 @@ impl Metrics {
         delivery.register("requests", "Answers by what was asked for and what came of it", self.requests.clone());
         delivery.register_with_unit("body", "Body bytes handed to connections", Unit::Bytes, self.body_bytes.clone());
         delivery.register_with_unit("wait", "Time spent on what was not in memory", Unit::Seconds, self.waits.clone());
+        delivery.register_with_unit("origin", "Body bytes by where they come from", Unit::Bytes, self.origins.clone());
         delivery.register("waiting", "Requests that wait for what is not in memory", self.waiting.clone());
     }
 
@@ -183,6 +231,19 @@ impl Metrics {
         let cell = &self.cells[class as usize];
         cell.requests[outcome as usize].inc();
         cell.body_bytes.inc_by(body_bytes);
+    }
+
+    /// Body bytes that came from there so far.
+    pub fn origin_bytes(&self, from: Origin) -> u64 {
+        self.origin_bytes[from as usize].get()
+    }
+
+    pub(super) fn served(&self, from: Origin, body_bytes: u64) {
+        self.origin_bytes[from as usize].inc_by(body_bytes);
+    }
+
+    pub(super) fn streamed(&self, piece_bytes: u64) {
+        self.served(Origin::Stream, piece_bytes);
     }
 
     pub(super) fn waited(&self, class: Class, time: Duration) {

@@ -1,37 +1,39 @@
-//! Decisions become responses: status, fields, and a slice of the object as body.
+//! Decisions become responses: status, fields, and what of the object is the body.
 
+use std::fmt;
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    LAST_MODIFIED, RETRY_AFTER as RETRY, VARY,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LAST_MODIFIED, RETRY_AFTER as RETRY, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
+use super::fields::Fields;
+use super::multipart::multipart;
+use super::provenance::{Provenance, Told};
 use super::{Body, Miss, Outcome};
 use crate::cache::{FillError, Object};
-use crate::semantics::{ByteRange, Freshness};
+use crate::semantics::{ByteRange, Freshness, repr_digest};
 
 /// When to ask again where nothing better is known.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
-const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const ANYONE: HeaderValue = HeaderValue::from_static("*");
-const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, Content-Range, Content-Length, Date, Age, Cache-Status, Server-Timing");
-/// What a page may send: conditions, ranges, and the common media client data of CTA-5004.
+/// What a page may send: conditions, ranges, digests, and the common media client data of CTA-5004.
 const REQUEST_FIELDS: HeaderValue = HeaderValue::from_static(
-    "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
+    "Range, If-Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, Want-Repr-Digest, CMCD-Object, CMCD-Request, \
+     CMCD-Session, CMCD-Status",
 );
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
-const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
-const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-const CROSS_ORIGIN: HeaderValue = HeaderValue::from_static("cross-origin");
+/// No text that is made for an answer is longer.
+const TEXT_BYTES_MAX: usize = 96;
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
 /// Why a request gets no object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +46,25 @@ pub(super) enum Failure {
     Unsatisfiable {
         /// Length of the body that the range is not in.
         length_bytes: u64,
+        /// Whether another `Accept-Encoding` would have got a body of another length.
+        varies: bool,
     },
+    /// 406: every form there is was refused.
+    NotAcceptable,
     /// 503: planned, but not made in time.
     NotYet(Duration),
     /// 503: cannot be had for the moment.
     Unavailable(Duration),
-    /// 503: too many wait already.
-    Busy,
+    /// 503: as many wait already as may.
+    Busy {
+        /// When to ask again.
+        after_s: u64,
+    },
+    /// 503: so many wait that what is left is for those whom a refusal would cost more.
+    Shed {
+        /// When to ask again.
+        after_s: u64,
+    },
     /// 405.
     MethodNotAllowed,
     /// 501.
@@ -70,7 +84,7 @@ impl Failure {
             FillError::Failed(Miss::Gone) => Self::Gone,
             FillError::Failed(Miss::NotYet { retry_after }) => Self::NotYet(retry_after),
             FillError::Failed(Miss::Unavailable { retry_after }) => Self::Unavailable(retry_after),
-            FillError::Busy => Self::Busy,
+            FillError::Busy => Self::Busy { after_s: RETRY_AFTER.as_secs() },
             FillError::Lost => Self::Unavailable(RETRY_AFTER),
         }
     }
@@ -85,14 +99,23 @@ impl Failure {
                 Outcome::Unsatisfiable,
                 "No byte of the range is in the body.\n",
             ),
+            Self::NotAcceptable => (
+                StatusCode::NOT_ACCEPTABLE,
+                Freshness::NotAcceptable,
+                Outcome::NotAcceptable,
+                "There are plain, br, zstd and gzip; Accept-Encoding refuses them all.\n",
+            ),
             Self::NotYet(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::NotYet, "This is not made yet; ask again soon.\n")
             }
             Self::Unavailable(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::Unavailable, "This cannot be had at the moment.\n")
             }
-            Self::Busy => {
+            Self::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::Busy, "Too many requests are waiting; ask again soon.\n")
+            }
+            Self::Shed { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, Freshness::NotStored, Outcome::Shed, "Others come first just now; ask again soon.\n")
             }
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, Freshness::NotStored, Outcome::MethodRefused, "This can only be read.\n")
@@ -105,122 +128,115 @@ impl Failure {
 }
 
 /// The answer to a failure: a sentence, kept for seconds or not at all.
-pub(super) fn failure(failure: &Failure, head: bool) -> (Response<Body>, Outcome) {
+pub(super) fn failure(fields: &Fields, failure: &Failure, provenance: &Provenance, head: bool) -> (Response<Body>, Outcome) {
     let (status, freshness, outcome, sentence) = failure.row();
-    let mut response = start(status);
-    let fields = response.headers_mut();
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static(freshness.cache_control()));
-    fields.insert(CONTENT_TYPE, TEXT);
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(sentence.len()));
+    let body = if head { Body::default() } else { Body::whole(Bytes::from_static(sentence.as_bytes())) };
+    let mut response = with_fields(status, fields.every(), body);
+    let told = response.headers_mut();
+    told.insert(CACHE_CONTROL, HeaderValue::from_static(freshness.cache_control()));
+    told.insert(CONTENT_TYPE, TEXT);
+    told.insert(CONTENT_LENGTH, HeaderValue::from(sentence.len()));
     match *failure {
-        Failure::Unsatisfiable { length_bytes } => {
-            insert_text(fields, CONTENT_RANGE, format!("bytes */{length_bytes}"));
-            fields.insert(ACCEPT_RANGES, BYTES);
+        Failure::Unsatisfiable { length_bytes, varies } => {
+            insert_text(told, CONTENT_RANGE, format_args!("bytes */{length_bytes}"));
+            told.insert(ACCEPT_RANGES, BYTES);
+            if varies {
+                told.insert(VARY, ACCEPT_ENCODING);
+            }
+        }
+        Failure::NotAcceptable => {
+            told.insert(VARY, ACCEPT_ENCODING);
         }
         // Rounded up: asked again a moment too early, it would fail again (RFC 9110 10.2.3 counts whole seconds).
         Failure::NotYet(after) | Failure::Unavailable(after) => {
-            fields.insert(RETRY, HeaderValue::from(after.as_millis().div_ceil(1000).clamp(1, 3600) as u64));
+            told.insert(RETRY, HeaderValue::from(after.as_millis().div_ceil(1000).clamp(1, 3600) as u64));
         }
-        Failure::Busy => {
-            fields.insert(RETRY, HeaderValue::from(RETRY_AFTER.as_secs()));
+        Failure::Busy { after_s } | Failure::Shed { after_s } => {
+            told.insert(RETRY, HeaderValue::from(after_s));
         }
         Failure::MethodNotAllowed => {
-            fields.insert(ALLOW, METHODS);
+            told.insert(ALLOW, METHODS);
         }
         Failure::NotFound | Failure::Gone | Failure::MethodUnknown => {}
     }
-    if !head {
-        *response.body_mut() = Body::whole(Bytes::from_static(sentence.as_bytes()));
-    }
+    fields.tell(provenance, Told::Failure(outcome.as_str()), told);
     (response, outcome)
 }
 
 /// 204 to `OPTIONS`, a preflight included.
-pub(super) fn options() -> Response<Body> {
-    let mut response = start(StatusCode::NO_CONTENT);
-    let fields = response.headers_mut();
-    fields.insert(ALLOW, METHODS);
-    fields.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    fields.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_FIELDS);
-    fields.insert(ACCESS_CONTROL_MAX_AGE, A_DAY);
+pub(super) fn options(fields: &Fields) -> Response<Body> {
+    let mut response = with_fields(StatusCode::NO_CONTENT, fields.every(), Body::default());
+    let told = response.headers_mut();
+    told.insert(ALLOW, METHODS);
+    told.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
+    told.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_FIELDS);
+    told.insert(ACCESS_CONTROL_MAX_AGE, A_DAY);
     response
 }
 
-/// 200; for `HEAD` the same without the body.
-pub(super) fn whole(object: &Object, head: bool) -> Response<Body> {
-    let mut response = start(StatusCode::OK);
-    describe(object, object.bytes.len(), response.headers_mut());
-    if !head {
-        *response.body_mut() = Body::whole(object.bytes.clone());
-    }
-    response
+/// 200.
+pub(super) fn whole(object: &Object, body: Body) -> Response<Body> {
+    with_fields(StatusCode::OK, object.fields().clone(), body)
 }
 
 /// 206 with one range.
-pub(super) fn part(object: &Object, range: ByteRange) -> Response<Body> {
-    let mut response = start(StatusCode::PARTIAL_CONTENT);
-    // The decision was made for this body, so the range lies in it and fits its index type.
-    let bytes = object.bytes.slice(range.first() as usize..=range.last() as usize);
+pub(super) fn part(object: &Object, range: ByteRange, body: Body) -> Response<Body> {
+    let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone(), body);
     let fields = response.headers_mut();
-    describe(object, bytes.len(), fields);
-    insert_text(fields, CONTENT_RANGE, format!("bytes {}-{}/{}", range.first(), range.last(), object.bytes.len()));
-    *response.body_mut() = Body::whole(bytes);
+    insert_text(fields, CONTENT_LENGTH, format_args!("{}", range.byte_count()));
+    insert_text(fields, CONTENT_RANGE, format_args!("bytes {}-{}/{}", range.first(), range.last(), object.length_bytes()));
+    response
+}
+
+/// 206 with several ranges, each of which `body` gives.
+pub(super) fn parts(object: &Object, ranges: &[ByteRange], body: impl Fn(ByteRange) -> Body) -> Response<Body> {
+    let (content_type, body) = multipart(object, ranges, body);
+    let length_bytes = body.left_bytes();
+    let mut response = with_fields(StatusCode::PARTIAL_CONTENT, object.fields().clone(), body);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(length_bytes));
+    insert_text(fields, CONTENT_TYPE, format_args!("{content_type}"));
     response
 }
 
 /// 304 with what guides a cache, and nothing of the body (RFC 9110 15.4.5).
 pub(super) fn not_modified(object: &Object) -> Response<Body> {
-    let mut response = start(StatusCode::NOT_MODIFIED);
-    let fields = response.headers_mut();
-    fields.insert(ETAG, object.etag().clone());
-    fields.insert(CACHE_CONTROL, object.cache_control.clone());
-    vary(object, fields);
-    response
+    with_fields(StatusCode::NOT_MODIFIED, guiding(object), Body::default())
 }
 
 /// 412 with the validator that the client should have had.
 pub(super) fn precondition_failed(object: &Object) -> Response<Body> {
-    let mut response = not_modified(object);
-    *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-    response
+    with_fields(StatusCode::PRECONDITION_FAILED, guiding(object), Body::default())
 }
 
-fn describe(object: &Object, body_bytes: usize, fields: &mut HeaderMap) {
-    fields.insert(CONTENT_TYPE, object.content_type.clone());
-    fields.insert(CONTENT_LENGTH, HeaderValue::from(body_bytes));
-    fields.insert(ETAG, object.etag().clone());
-    fields.insert(LAST_MODIFIED, object.last_modified().clone());
-    fields.insert(CACHE_CONTROL, object.cache_control.clone());
-    fields.insert(ACCEPT_RANGES, BYTES);
-    if object.is_gzip {
-        fields.insert(CONTENT_ENCODING, GZIP);
+/// What a 200 would tell, less what describes its body.
+fn guiding(object: &Object) -> HeaderMap {
+    let mut fields = object.fields().clone();
+    for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, LAST_MODIFIED, ACCEPT_RANGES] {
+        fields.remove(name);
     }
-    vary(object, fields);
+    fields
 }
 
-/// On the plain form too: a cache must not give it to all who ask (RFC 9110 12.5.5).
-fn vary(object: &Object, fields: &mut HeaderMap) {
-    if object.varies() {
-        fields.insert(VARY, ACCEPT_ENCODING);
-    }
+/// Adds the digest of the whole representation, of which the body may be a part (RFC 9530 3).
+pub(super) fn tell_digest(object: &Object, fields: &mut HeaderMap) {
+    insert_text(fields, REPR_DIGEST, format_args!("{}", repr_digest(object.hash())));
 }
 
-/// Every answer may be read from any page, errors too: a player must be able to tell a 404 from a dead server.
-fn start(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::default());
+fn with_fields(status: StatusCode, fields: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.reserve(12);
-    fields.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANYONE);
-    fields.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    fields.insert(TIMING_ALLOW_ORIGIN, ANYONE);
-    fields.insert(CROSS_ORIGIN_RESOURCE_POLICY, CROSS_ORIGIN);
+    *response.headers_mut() = fields;
     response
 }
 
-/// For digits and words, which are always a value.
-fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
+/// For digits and words, which are always a value. The text is laid out on the stack: the longest are a `Content-Range` of three
+/// numbers and the type of a multipart.
+fn insert_text(fields: &mut HeaderMap, name: HeaderName, text: fmt::Arguments<'_>) {
+    let mut room = [0; TEXT_BYTES_MAX];
+    let mut rest = &mut room[..];
+    let written = rest.write_fmt(text).map(|()| TEXT_BYTES_MAX - rest.len());
+    if let Ok(value) = written.map_err(drop).and_then(|length| HeaderValue::from_bytes(&room[..length]).map_err(drop)) {
         fields.insert(name, value);
     }
 }

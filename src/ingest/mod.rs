@@ -4,6 +4,8 @@
 //! its module beside it, `resume`, over the same spool directory and the same account of promised space; what it adds is
 //! an upload that outlives its connection.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,13 +35,13 @@ pub struct Ingest {
     catalogue: Catalogue,
     store: Store,
     scheduler: Scheduler,
-    receiver: std::sync::Arc<Receiver>,
+    receiver: Arc<Receiver>,
     clock: Clock,
     metrics: Metrics,
-    /// A sender that is silent for so long is given up.
-    idle_timeout: Duration,
+    /// A sender that is silent for so long is given up. In milliseconds.
+    idle_timeout_ms: Arc<AtomicU64>,
     /// Held while the text of a title is changed, and while a title is removed.
-    text_turn: std::sync::Arc<tokio::sync::Mutex<()>>,
+    text_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Why an upload did not become a title, or a title could not be deleted.
@@ -91,12 +93,18 @@ impl Ingest {
             catalogue,
             store,
             scheduler,
-            receiver: std::sync::Arc::new(receiver),
+            receiver: Arc::new(receiver),
             clock,
             metrics,
-            idle_timeout,
-            text_turn: std::sync::Arc::default(),
+            idle_timeout_ms: Arc::new(AtomicU64::new(whole_ms(idle_timeout))),
+            text_turn: Arc::default(),
         }
+    }
+
+    /// Uploads that begin from now on may have so many bytes, and all may be silent for so long.
+    pub fn reconfigure(&self, upload_bytes_max: u64, idle_timeout: Duration) {
+        self.receiver.limit(upload_bytes_max);
+        self.idle_timeout_ms.store(whole_ms(idle_timeout), Ordering::Relaxed);
     }
 
     /// Receives a whole upload and records the title: when this returns, every byte is on stable storage. An upload that
@@ -141,8 +149,9 @@ impl Ingest {
         E: std::fmt::Display,
     {
         loop {
-            match tokio::time::timeout(self.idle_timeout, body.next()).await {
-                Err(_) => return Err(Error::Stalled(self.idle_timeout)),
+            let idle_timeout = Duration::from_millis(self.idle_timeout_ms.load(Ordering::Relaxed));
+            match tokio::time::timeout(idle_timeout, body.next()).await {
+                Err(_) => return Err(Error::Stalled(idle_timeout)),
                 Ok(None) => break,
                 Ok(Some(Err(error))) => return Err(Error::Cut(error.to_string())),
                 Ok(Some(Ok(bytes))) => upload.write(bytes).await?,
@@ -177,6 +186,10 @@ impl Ingest {
         self.catalogue.drop_garbage(id).await?;
         Ok(())
     }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// An upload under way, as the metrics see it; dropped without [`Open::ended`], its sender has gone.

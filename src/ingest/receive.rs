@@ -71,6 +71,8 @@ pub enum Refused {
 pub struct Receiver {
     directory: PathBuf,
     limits: ReceiveLimits,
+    /// As `limits` has it at first; it can be changed.
+    upload_bytes_max: AtomicU64,
     space: Arc<Space>,
     permits: Arc<Semaphore>,
     next: AtomicU64,
@@ -91,7 +93,13 @@ impl Receiver {
             Ok(state.f_bavail.saturating_mul(state.f_frsize))
         });
         let permits = Arc::new(Semaphore::new(limits.uploads_max as usize));
-        Ok(Self { directory: directory.to_owned(), limits, space, permits, next: AtomicU64::new(0) })
+        let upload_bytes_max = AtomicU64::new(limits.upload_bytes_max);
+        Ok(Self { directory: directory.to_owned(), limits, upload_bytes_max, space, permits, next: AtomicU64::new(0) })
+    }
+
+    /// Uploads that begin from now on may have so many bytes.
+    pub fn limit(&self, upload_bytes_max: u64) {
+        self.upload_bytes_max.store(upload_bytes_max, Ordering::Relaxed);
     }
 
     /// Begins an upload of `declared_bytes`, if the length is known. The space for it is promised to nobody else.
@@ -99,7 +107,7 @@ impl Receiver {
     /// # Errors
     /// Any [`Refused`] but [`Refused::Interrupted`].
     pub async fn begin(&self, declared_bytes: Option<u64>) -> Result<Upload, Refused> {
-        let limit_bytes = self.limits.upload_bytes_max;
+        let limit_bytes = self.upload_bytes_max.load(Ordering::Relaxed);
         if declared_bytes.is_some_and(|declared| declared > limit_bytes) {
             return Err(Refused::TooLarge { limit_bytes });
         }

@@ -86,6 +86,19 @@ impl Ingest {
         self.counted(self.remove(id, language, kind).await, "removed")
     }
 
+    /// Forgets what of a title's subtitles has not been shown since `before_ms` (Unix milliseconds), with its documents; never what
+    /// a generation still shares. To be run to its end.
+    ///
+    /// # Errors
+    /// [`super::Error`]; the rest waits for the next time.
+    pub async fn forget_ended(&self, id: TitleId, before_ms: i64) -> Result<(), super::Error> {
+        let _turn = self.text_turn.lock().await;
+        if self.catalogue.forget_ended(id, before_ms).await? {
+            self.collect_loose(id).await;
+        }
+        Ok(())
+    }
+
     fn counted<T>(&self, changed: Result<T, SubtitleError>, done: &'static str) -> Result<T, SubtitleError> {
         let outcome = changed.as_ref().map_or_else(SubtitleError::as_str, |_| done);
         self.metrics.subtitle_changes.get_or_create(&[("outcome", outcome)]).inc();

@@ -4,7 +4,7 @@
 //! work. What comes back is verified, put into the store, and only then entered in the ledger; storing one segment overlaps
 //! with making the next. Beside segments there are passes, each run once over a whole title.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
@@ -75,7 +75,7 @@ pub enum Miss {
 pub struct Scheduler(Arc<Shared>);
 
 struct Shared {
-    settings: Settings,
+    settings: RwLock<Arc<Settings>>,
     catalogue: Catalogue,
     store: Store,
     clock: Clock,
@@ -99,7 +99,7 @@ impl Scheduler {
     pub fn new(settings: Settings, catalogue: Catalogue, store: Store, clock: Clock, metrics: Metrics) -> Self {
         let board = Mutex::new(Board::new(settings.slots));
         Self(Arc::new(Shared {
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
             catalogue,
             store,
             clock,
@@ -117,10 +117,17 @@ impl Scheduler {
     /// Runs the slots until [`Scheduler::stop`]; then lets each finish storing what it has made.
     pub async fn run(&self) {
         let mut slots = JoinSet::new();
-        for index in 0..self.0.settings.slots.max(1) {
+        for index in 0..self.0.settings().slots.max(1) {
             slots.spawn(slot::run(Arc::clone(&self.0), index));
         }
         while slots.join_next().await.is_some() {}
+    }
+
+    /// Whatever begins from now on is made by `settings`; the number of slots and the space to leave free stay as they were.
+    pub fn reconfigure(&self, settings: Settings) {
+        let mut current = self.0.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let (slots, free_min_bytes) = (current.slots, current.free_min_bytes);
+        *current = Arc::new(Settings { slots, free_min_bytes, ..settings });
     }
 
     /// Makes the slots stop. What they were making is lost and will be made again.
@@ -219,6 +226,10 @@ impl Shared {
     fn board(&self) -> MutexGuard<'_, Board> {
         // A panic while the board was locked leaves at worst a segment marked as running; going on is better than stopping.
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn now_ms(&self) -> i64 {

@@ -72,7 +72,7 @@ async fn keep_stills(shared: &Shared, id: TitleId, generation: Generation, plan:
     let remarks = remarks(&made, plan.timeline.duration_ms());
     let files = files(plan, made).map_err(Error::BrokenPromise)?;
     let needed_bytes = files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    ensure_room(&shared.store, needed_bytes, shared.settings.free_min_bytes).await?;
+    ensure_room(&shared.store, needed_bytes, shared.settings().free_min_bytes).await?;
     let mut rows = Vec::with_capacity(files.len());
     for (still, bytes) in files {
         let row = StillRecord { still, hash: ContentHash::of(&bytes), bytes: bytes.len() as u64 };

@@ -64,11 +64,12 @@ pub async fn prepare(shared: &Shared, id: TitleId) -> Prepared {
 
 async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
     let source = shared.store.open_file(Key::Source(id)).await?;
-    let mut worker = Worker::spawn(&shared.settings.worker, source)?;
+    let settings = shared.settings();
+    let mut worker = Worker::spawn(&settings.worker, source)?;
     let mut watch = Stopwatch::start(&worker);
     let Survey { facts, texts } = worker.survey().await?;
     watch.lap(&shared.metrics, "survey", &worker);
-    let (mut plan, mut remarks) = match plan(&facts, &shared.settings.policy) {
+    let (mut plan, mut remarks) = match plan(&facts, &settings.policy) {
         Ok(planned) => planned,
         Err(problem) => return Ok(Prepared::Refused(problem)),
     };
@@ -80,7 +81,7 @@ async fn attempt(shared: &Shared, id: TitleId) -> Result<Prepared, Error> {
         shared.catalogue.document_coming(id, hash).await?;
         shared.store.put(Key::Object(id, hash), document).await?;
     }
-    let heard = match shared.settings.policy.sound.target_hundredths_lufs {
+    let heard = match settings.policy.sound.target_hundredths_lufs {
         Some(target) if !plan.audio.is_empty() => {
             let heard = listen(&mut worker, &plan).await?;
             watch.lap(&shared.metrics, Pass::Loudness.as_str(), &worker);

@@ -147,7 +147,7 @@ impl Slot {
                 Setback::Counted => {
                     tracing::warn!(title = %id, %error, "preparing a title failed");
                     let attempts = self.shared.board().prepare_failed(id);
-                    if attempts >= self.shared.settings.attempts_max {
+                    if attempts >= self.shared.settings().attempts_max {
                         self.shared.fail(id, error.problem());
                     } else {
                         self.shared.work.notify_waiters();
@@ -228,7 +228,7 @@ impl Slot {
             Setback::Counted => {
                 let attempts = shared.board().pass_failed(id, pass);
                 tracing::warn!(title = %id, %pass, %error, attempts, "a pass came to nothing");
-                if attempts >= shared.settings.attempts_max {
+                if attempts >= shared.settings().attempts_max {
                     tracing::warn!(title = %id, %pass, "the title goes without what the pass would have given");
                     shared.board().pass_over(id, pass);
                 }
@@ -290,8 +290,8 @@ async fn assemble(shared: &Shared, title: TitleId) -> Result<Crew, Error> {
     let planned = shared.catalogue.plan(title, generation).await?;
     let source = shared.store.open_file(Key::Source(title)).await?;
     // The plan is a promise, whatever the configuration has become since it was made.
-    let settings = &shared.settings.worker;
-    let settings = worker::Settings { encoder_threads: settings.encoder_threads || planned.plan.encodes_hevc(), ..settings.clone() };
+    let settings = shared.settings().worker.clone();
+    let settings = worker::Settings { encoder_threads: settings.encoder_threads || planned.plan.encodes_hevc(), ..settings };
     let mut worker = Worker::spawn(&settings, source)?;
     let headers = worker.open(planned.facts, planned.plan).await?;
     let same = planned.tracks.iter().map(|track| (track.track, &track.header)).eq(headers.iter().map(|(id, header)| (*id, header)));
@@ -305,7 +305,7 @@ async fn assemble(shared: &Shared, title: TitleId) -> Result<Crew, Error> {
 async fn store(shared: &Shared, task: &Task, generation: Generation, plan: &Arc<Plan>, made: Vec<MadeSegment>) {
     let counted = Counted::of(&made);
     let needed_bytes = made.iter().map(|segment| segment.bytes.len() as u64).sum();
-    let kept = match keep::ensure_room(&shared.store, needed_bytes, shared.settings.free_min_bytes).await {
+    let kept = match keep::ensure_room(&shared.store, needed_bytes, shared.settings().free_min_bytes).await {
         Ok(()) => keep(&shared.store, &shared.catalogue, task.title, generation, plan, made, shared.now_ms()).await,
         Err(error) => Err(error.into()),
     };
@@ -332,7 +332,7 @@ async fn set_back(shared: &Shared, task: &Task, setback: Setback, why: &str) {
         Setback::Counted => {
             tracing::warn!(title = %task.title, segment = task.number.0, why, "a segment could not be made");
             let attempts = shared.board().failed(task);
-            if attempts >= shared.settings.attempts_max {
+            if attempts >= shared.settings().attempts_max {
                 let detail = format!("segment {} failed {attempts} times: {why}", task.number);
                 return shared.fail(task.title, Problem::with_detail(ProblemCode::WorkerFailed, detail));
             }

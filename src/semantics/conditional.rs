@@ -134,7 +134,7 @@ mod tests {
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn ours(immutable: bool) -> Representation<'static> {
-        Representation { etag: "\"abc\"", last_modified_s: NOON_S, length_bytes: 100, immutable }
+        Representation { etag: "\"abc\"", last_modified_s: NOON_S, length_bytes: 100, immutable, coded: false }
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {

@@ -1,7 +1,7 @@
 //! Byte ranges (RFC 9110 14): the grammar of `Range`, and which bytes of a body it selects.
 
-/// Bytes of a body, `first` and `last` included; never empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Bytes of a body, `first` and `last` included; never empty. The first byte by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByteRange {
     first: u64,
     last: u64,
@@ -22,6 +22,11 @@ impl ByteRange {
     pub fn byte_count(self) -> u64 {
         // A range lies inside a body, so `last` is below the greatest length and the sum cannot overflow.
         self.last - self.first + 1
+    }
+
+    /// Whether the two overlap or one begins where the other ends.
+    fn touches(self, other: Self) -> bool {
+        self.first <= other.last.saturating_add(1) && other.first <= self.last.saturating_add(1)
     }
 }
 
@@ -52,39 +57,95 @@ impl RangeSpec {
     }
 }
 
+/// No answer has more parts.
+pub const PARTS_MAX: usize = 16;
+
 /// What a request's `Range` selects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// No range, another unit, or no valid syntax: all of the body (RFC 9110 14.2).
+    /// No range, another unit, no valid syntax, or more than it is worth to cut: all of the body (RFC 9110 14.2).
     All,
-    /// One range that lies in the body; the others asked, if any, do not.
+    /// One range that lies in the body; the others asked, if any, do not or are part of it.
     One(ByteRange),
-    /// Two or more ranges that lie in the body.
-    Several,
+    /// Two to [`PARTS_MAX`] ranges that lie in the body and neither overlap nor touch, in the order asked.
+    Several(Box<[ByteRange]>),
     /// Ranges of valid syntax, none of which lies in the body.
     None,
 }
 
-/// Selects bytes of a body of `length_bytes` by the value of `Range`. Memory does not grow with the number of ranges.
+/// Selects bytes of a body of `length_bytes` by the value of `Range`.
+///
+/// Ranges that overlap or touch become one. It is the whole body where that leaves more than [`PARTS_MAX`] apart at any moment,
+/// or where the ranges asked add up to more than the body (RFC 9110 17.15). Memory does not grow with their number.
 pub fn select(value: &[u8], length_bytes: u64) -> Selection {
     if length_bytes == 0 {
         // A suffix of nothing is satisfiable but cannot be told in a Content-Range; a range may always be ignored.
         return Selection::All;
     }
     let Some(specs) = range_specs(value) else { return Selection::All };
-    let mut selection = Selection::None;
-    let mut any = false;
+    let (mut parts, mut any, mut asked_bytes) = (Parts::default(), false, 0_u64);
+    let mut worth_it = true;
     for spec in specs {
+        // The rest is read even when there is nothing more to decide but whether its syntax is right: that is cheap.
         let Some(spec) = spec else { return Selection::All };
         any = true;
-        selection = match (spec.within(length_bytes), selection) {
-            (None, so_far) => so_far,
-            (Some(range), Selection::None) => Selection::One(range),
-            (Some(range), Selection::One(other)) if range == other => Selection::One(other),
-            (Some(_), _) => Selection::Several,
-        };
+        if let Some(range) = spec.within(length_bytes) {
+            let sum = asked_bytes.checked_add(range.byte_count()).filter(|sum| *sum <= length_bytes);
+            worth_it = worth_it && sum.is_some() && parts.add(range);
+            asked_bytes = sum.unwrap_or(asked_bytes);
+        }
     }
-    if any { selection } else { Selection::All }
+    match parts.as_slice() {
+        _ if !any || !worth_it => Selection::All,
+        [] => Selection::None,
+        [range] => Selection::One(*range),
+        several => Selection::Several(several.into()),
+    }
+}
+
+/// Ranges that neither overlap nor touch, in the order in which their first bytes were asked for.
+#[derive(Default)]
+struct Parts {
+    ranges: [ByteRange; PARTS_MAX],
+    count: usize,
+}
+
+impl Parts {
+    fn as_slice(&self) -> &[ByteRange] {
+        &self.ranges[..self.count]
+    }
+
+    /// Adds a range, joined with all that it overlaps or touches, in the place of the first of them; false when there is no room
+    /// for one more.
+    fn add(&mut self, range: ByteRange) -> bool {
+        let Some(place) = self.as_slice().iter().position(|other| other.touches(range)) else {
+            if self.count == PARTS_MAX {
+                return false;
+            }
+            self.ranges[self.count] = range;
+            self.count += 1;
+            return true;
+        };
+        // Those that are there lie apart, so nothing touches the joined range that does not touch the new one.
+        let mut joined = range;
+        let mut kept = 0;
+        for index in 0..self.count {
+            let other = self.ranges[index];
+            if index != place && !other.touches(range) {
+                self.ranges[kept] = other;
+                kept += 1;
+            } else {
+                joined = ByteRange { first: joined.first.min(other.first), last: joined.last.max(other.last) };
+                if index == place {
+                    kept += 1;
+                }
+            }
+        }
+        // What stands before the place was kept as it is, so the place is still its own.
+        self.ranges[place] = joined;
+        self.count = kept;
+        true
+    }
 }
 
 /// The elements of a range set in the unit `bytes`, in the order asked, an element of wrong syntax as nothing; nothing at
@@ -136,6 +197,27 @@ mod tests {
         Selection::One(ByteRange { first, last })
     }
 
+    fn several(ranges: &[(u64, u64)]) -> Selection {
+        Selection::Several(ranges.iter().map(|&(first, last)| ByteRange { first, last }).collect())
+    }
+
+    /// Every second byte of the first `count` pairs.
+    fn combed(count: u64) -> String {
+        let ranges: Vec<String> = (0..count).map(|index| format!("{0}-{0}", index * 2)).collect();
+        format!("bytes={}", ranges.join(","))
+    }
+
+    #[test]
+    fn parts_are_counted() {
+        let sixteen: Vec<(u64, u64)> = (0..16).map(|index| (index * 2, index * 2)).collect();
+        assert_eq!(select(combed(16).as_bytes(), 500), several(&sixteen));
+        assert_eq!(select(combed(17).as_bytes(), 500), Selection::All);
+        assert_eq!(select(format!("{},1-1", combed(16)).as_bytes(), 500), several(&[&[(0, 2)], &sixteen[2..]].concat()));
+        assert_eq!(select(format!("{},0-30", combed(16)).as_bytes(), 500), one(0, 30));
+        // Wrong syntax counts to the end.
+        assert_eq!(select(format!("{},x", combed(2)).as_bytes(), 500), Selection::All);
+    }
+
     #[test]
     fn selections() {
         for (value, length, expect) in [
@@ -158,8 +240,22 @@ mod tests {
             ("bytes=0-9,0-9", 500, one(0, 9)),
             ("bytes=0-9,600-", 500, one(0, 9)),
             ("bytes=600-,0-9,-0", 500, one(0, 9)),
-            ("bytes=0-9,20-29", 500, Selection::Several),
-            ("bytes=0-9,600-,20-29", 500, Selection::Several),
+            ("bytes=0-9,5-14", 500, one(0, 14)),
+            ("bytes=0-9,10-19", 500, one(0, 19)),
+            ("bytes=10-19,0-9", 500, one(0, 19)),
+            ("bytes=0-9,20-29,8-21", 500, one(0, 29)),
+            ("bytes=0-9,-490", 500, one(0, 499)),
+            ("bytes=0-9,20-29", 500, several(&[(0, 9), (20, 29)])),
+            ("bytes=20-29,0-9", 500, several(&[(20, 29), (0, 9)])),
+            ("bytes=0-9,600-,20-29", 500, several(&[(0, 9), (20, 29)])),
+            ("bytes=0-9,20-29,11-11,10-10", 500, several(&[(0, 11), (20, 29)])),
+            ("bytes=40-49,0-9,20-29,30-39,60-60", 500, several(&[(20, 49), (0, 9), (60, 60)])),
+            ("bytes=0-0, -1 ,\t2-2", 500, several(&[(0, 0), (499, 499), (2, 2)])),
+            // More is asked for than there is.
+            ("bytes=0-,0-", 500, Selection::All),
+            ("bytes=0-299,100-399", 500, Selection::All),
+            ("bytes=0-249,250-499", 500, one(0, 499)),
+            ("bytes=0-18446744073709551615,0-18446744073709551615", u64::MAX, Selection::All),
             ("bytes=500-", 500, Selection::None),
             ("bytes=501-510", 500, Selection::None),
             ("bytes=99999999999999999999999999-", 500, Selection::None),
@@ -210,9 +306,45 @@ mod tests {
     proptest! {
         #[test]
         fn a_part_is_always_inside(value in "(bytes=)?[-0-9, ]{0,60}", length in any::<u64>()) {
-            if let Selection::One(range) = select(value.as_bytes(), length) {
+            let selection = select(value.as_bytes(), length);
+            let ranges: &[ByteRange] = match &selection {
+                Selection::One(range) => std::slice::from_ref(range),
+                Selection::Several(ranges) => ranges,
+                Selection::All | Selection::None => &[],
+            };
+            for range in ranges {
                 prop_assert!(range.first() <= range.last() && range.last() < length);
                 prop_assert!(range.byte_count() >= 1 && range.byte_count() <= length);
+            }
+        }
+
+        #[test]
+        fn several_are_what_was_asked_and_lie_apart(asked in proptest::collection::vec((0_u64..120, 0_u64..8), 1..12)) {
+            let set: Vec<String> = asked.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
+            let selection = select(format!("bytes={}", set.join(",")).as_bytes(), 100);
+            let ranges: Vec<ByteRange> = match selection {
+                Selection::One(range) => vec![range],
+                Selection::Several(ranges) => {
+                    prop_assert!((2..=PARTS_MAX).contains(&ranges.len()));
+                    ranges.into()
+                }
+                Selection::All => {
+                    prop_assert!(asked.iter().map(|(first, more)| (first + more).min(99).saturating_sub(*first) + u64::from(*first < 100)).sum::<u64>() > 100);
+                    return Ok(());
+                }
+                Selection::None => Vec::new(),
+            };
+            for byte in 0..100 {
+                let wanted = asked.iter().any(|(first, more)| (*first..=first + more).contains(&byte));
+                let given = ranges.iter().filter(|range| (range.first()..=range.last()).contains(&byte)).count();
+                prop_assert_eq!(given, usize::from(wanted), "byte {}", byte);
+                // Had two of them touched, they would be one.
+                let ends = ranges.iter().any(|range| range.last() == byte);
+                prop_assert!(!ends || !ranges.iter().any(|range| range.first() == byte + 1));
+            }
+            let first = asked.iter().find(|(first, _)| *first < 100);
+            if let (Some((first, _)), Some(range)) = (first, ranges.first()) {
+                prop_assert!((range.first()..=range.last()).contains(first), "the order is that of the request");
             }
         }
 

@@ -25,15 +25,19 @@ pub struct Representation<'a> {
     pub length_bytes: u64,
     /// Whether its URL will only ever have this one body, so that its date is a strong validator (RFC 9110 8.8.2.2).
     pub immutable: bool,
+    /// Whether a content coding was applied to it.
+    pub coded: bool,
 }
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// 200 and the whole body.
     Whole,
     /// 206 and these bytes.
     Part(ByteRange),
+    /// 206 and these parts, two or more, as `multipart/byteranges`.
+    Parts(Box<[ByteRange]>),
     /// 304.
     NotModified,
     /// 412.
@@ -42,7 +46,10 @@ pub enum Reply {
     Unsatisfiable,
 }
 
-/// Decides in the order of RFC 9110 13.2.2. Of several ranges inside the body the whole is given, as a server may.
+/// Decides in the order of RFC 9110 13.2.2.
+///
+/// Several ranges of a coded body are ignored, as a server may: `Content-Encoding` would have to stand either on the whole of the
+/// parts, which is not coded, or in each part, where nobody looks.
 pub fn decide(request: &RequestFacts<'_>, representation: &Representation<'_>) -> Reply {
     match precondition(request.headers, representation) {
         Precondition::Failed => return Reply::PreconditionFailed,
@@ -56,8 +63,10 @@ pub fn decide(request: &RequestFacts<'_>, representation: &Representation<'_>) -
         return Reply::Whole;
     }
     match select(range.as_bytes(), representation.length_bytes) {
-        Selection::All | Selection::Several => Reply::Whole,
+        Selection::All => Reply::Whole,
         Selection::One(range) => Reply::Part(range),
+        Selection::Several(_) if representation.coded => Reply::Whole,
+        Selection::Several(ranges) => Reply::Parts(ranges),
         Selection::None => Reply::Unsatisfiable,
     }
 }
@@ -70,14 +79,18 @@ mod tests {
     use super::*;
 
     const OURS: Representation<'static> =
-        Representation { etag: "\"abc\"", last_modified_s: 784_111_777, length_bytes: 100, immutable: true };
+        Representation { etag: "\"abc\"", last_modified_s: 784_111_777, length_bytes: 100, immutable: true, coded: false };
 
     fn reply(head: bool, lines: &[(&'static str, &str)]) -> Reply {
+        reply_of(&OURS, head, lines)
+    }
+
+    fn reply_of(ours: &Representation<'_>, head: bool, lines: &[(&'static str, &str)]) -> Reply {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value"));
         }
-        decide(&RequestFacts { head, headers: &headers }, &OURS)
+        decide(&RequestFacts { head, headers: &headers }, ours)
     }
 
     fn part(first: u64, last: u64) -> Reply {
@@ -93,7 +106,12 @@ mod tests {
         assert_eq!(reply(false, &[]), Reply::Whole);
         assert_eq!(reply(false, &[range]), part(0, 9));
         assert_eq!(reply(false, &[beyond]), Reply::Unsatisfiable);
-        assert_eq!(reply(false, &[("range", "bytes=0-9,20-29")]), Reply::Whole);
+        let (two, coded) = (("range", "bytes=0-9,20-29"), Representation { coded: true, ..OURS });
+        assert!(matches!(reply(false, &[two]), Reply::Parts(ranges) if ranges.len() == 2));
+        assert_eq!(reply(true, &[two]), Reply::Whole);
+        assert_eq!(reply(false, &[two, ("if-range", "\"x\"")]), Reply::Whole);
+        assert_eq!(reply_of(&coded, false, &[two]), Reply::Whole);
+        assert_eq!(reply_of(&coded, false, &[range]), part(0, 9));
         assert_eq!(reply(false, &[range, ("range", "bytes=20-29")]), Reply::Whole);
         // Ranges count for GET only.
         assert_eq!(reply(true, &[range]), Reply::Whole);
@@ -127,8 +145,10 @@ mod tests {
                 }
             }
             let ours = Representation { length_bytes, ..OURS };
-            if let Reply::Part(range) = decide(&RequestFacts { head, headers: &headers }, &ours) {
-                assert!(!head && range.last() < length_bytes);
+            match decide(&RequestFacts { head, headers: &headers }, &ours) {
+                Reply::Part(range) => assert!(!head && range.last() < length_bytes),
+                Reply::Parts(ranges) => assert!(!head && ranges.iter().all(|range| range.last() < length_bytes)),
+                Reply::Whole | Reply::NotModified | Reply::PreconditionFailed | Reply::Unsatisfiable => {}
             }
         }
     }

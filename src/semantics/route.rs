@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::title::{Generation, SegmentNumber, Still, TitleId, TrackId, TrackKind};
+use crate::title::{Download, Generation, SegmentNumber, Still, TitleId, TrackId, TrackKind};
 
 /// No path of ours is longer.
-pub const ROUTE_BYTES_MAX: usize = 64;
+pub const ROUTE_BYTES_MAX: usize = 84;
 
 /// What a path of the public listener names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,15 @@ pub enum Route {
         /// Which one.
         still: Still,
     },
+    /// `/t/{title}/{generation}/download/{rendition}.mp4`, or `a{n}.m4a`.
+    Download {
+        /// Of which title.
+        title: TitleId,
+        /// Of which plan.
+        generation: Generation,
+        /// Which one.
+        file: Download,
+    },
 }
 
 impl Route {
@@ -81,6 +90,9 @@ impl Route {
         let Some((track, file)) = rest.split_once('/') else {
             return Still::parse(rest).map(|still| Self::Still { title, generation, still });
         };
+        if track == DOWNLOADS {
+            return Download::parse(file).map(|file| Self::Download { title, generation, file });
+        }
         let track = TrackId::parse(track).ok()?;
         match file {
             "index.m3u8" => Some(Self::MediaPlaylist { title, generation, track }),
@@ -101,7 +113,8 @@ impl Route {
             | Self::IFramePlaylist { title, .. }
             | Self::Init { title, .. }
             | Self::Segment { title, .. }
-            | Self::Still { title, .. } => title,
+            | Self::Still { title, .. }
+            | Self::Download { title, .. } => title,
         }
     }
 }
@@ -112,6 +125,7 @@ impl fmt::Display for Route {
             Self::Multivariant { title } => write!(out, "/t/{title}/main.m3u8"),
             Self::MediaPlaylist { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/index.m3u8"),
             Self::IFramePlaylist { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/iframes.m3u8"),
+            Self::Download { title, generation, file } => write!(out, "/t/{title}/{generation}/{DOWNLOADS}/{file}"),
             Self::Still { title, generation, still } => write!(out, "/t/{title}/{generation}/{still}"),
             Self::Init { title, generation, track } => write!(out, "/t/{title}/{generation}/{track}/init.mp4"),
             Self::Segment { title, generation, track, number } => {
@@ -120,6 +134,9 @@ impl fmt::Display for Route {
         }
     }
 }
+
+/// Where a generation's files to take away are.
+const DOWNLOADS: &str = "download";
 
 /// What the name of a segment ends with.
 fn suffix(track: TrackId) -> &'static str {
@@ -145,7 +162,7 @@ mod tests {
         TitleId::new(1_700_000_000_000, 12345)
     }
 
-    fn routes(title: TitleId, generation: Generation, track: TrackId, number: SegmentNumber) -> [Route; 8] {
+    fn routes(title: TitleId, generation: Generation, track: TrackId, number: SegmentNumber) -> [Route; 10] {
         [
             Route::Multivariant { title },
             Route::MediaPlaylist { title, generation, track },
@@ -155,6 +172,8 @@ mod tests {
             Route::Still { title, generation, still: Still::Poster },
             Route::Still { title, generation, still: Still::Storyboard },
             Route::Still { title, generation, still: Still::Sprite(number.0 as u16) },
+            Route::Download { title, generation, file: Download::Sound(track.index) },
+            Route::Download { title, generation, file: Download::parse("24-letters-are-the-most_.mp4").expect("a file") },
         ]
     }
 
@@ -173,6 +192,8 @@ mod tests {
                 format!("/t/{id}/3/poster.jpg"),
                 format!("/t/{id}/3/storyboard.vtt"),
                 format!("/t/{id}/3/sprite-42.jpg"),
+                format!("/t/{id}/3/download/a1.m4a"),
+                format!("/t/{id}/3/download/24-letters-are-the-most_.mp4"),
             ]
         );
     }
@@ -227,6 +248,15 @@ mod tests {
             "/t/ID/1/sprite-65536.jpg",
             "/t/ID/1/v0/poster.jpg",
             "/t/ID/1/iframes.m3u8",
+            "/t/ID/1/download",
+            "/t/ID/1/download/",
+            "/t/ID/1/download/720p",
+            "/t/ID/1/download/.mp4",
+            "/t/ID/1/download/720p.mp4/",
+            "/t/ID/1/download/../v0/init.mp4",
+            "/t/ID/1/download/v0/init.mp4",
+            "/t/ID/1/Download/720p.mp4",
+            "/t/ID/download/720p.mp4",
         ] {
             assert_eq!(Route::parse(&path.replace("ID", &id.to_string())), None, "{path}");
         }
@@ -246,7 +276,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/(sprite-0?[0-9]{1,3}\\.jpg|poster\\.jpg)|0?[0-9]{1,3}/[vas]0?[0-9]{1,2}/(index\\.m3u8|iframes\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.(m4s|vtt)))") {
+        fn whatever_is_read_is_spelled_so(path in "/t/0123456789abcdefghjkmnpqrs/(main\\.m3u8|0?[0-9]{1,3}/(sprite-0?[0-9]{1,3}\\.jpg|poster\\.jpg)|0?[0-9]{1,3}/download/[a-z0-9.-]{1,30}|0?[0-9]{1,3}/[vas]0?[0-9]{1,2}/(index\\.m3u8|iframes\\.m3u8|init\\.mp4|0?[0-9]{1,4}\\.(m4s|vtt)))") {
             if let Some(route) = Route::parse(&path) {
                 prop_assert_eq!(route.to_string(), path);
             }

@@ -1,16 +1,27 @@
 //! Listeners, connections, limits and drain; knows nothing of video.
 //!
-//! One listener speaks HTTP/1.1 and, to clients that begin with its preface, HTTP/2 in clear text. Every connection is driven
+//! One listener speaks HTTP/1.1 and HTTP/2: in clear text, to clients that begin with its preface; or within TLS, as agreed in the
+//! handshake. Every connection is driven
 //! by a task of its own and ends in one of the ways of [`ConnectionEnd`]. A listener that has threads of its own keeps each
 //! connection on one of them from its first byte to its last.
 
 mod accept;
+mod addresses;
 mod connection;
+mod drowsy;
+mod frames;
 mod gate;
+mod limits;
+mod live;
 mod metrics;
+mod opening;
 mod pace;
+mod paced_stream;
+mod refusal;
+mod send_queue;
 mod sockets;
 mod thread;
+mod tls;
 mod transport;
 
 use std::io;
@@ -19,17 +30,22 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use accept::Acceptor;
-use connection::Driver;
+use accept::{Acceptor, Places};
+use addresses::Addresses;
+use connection::{Driver, Protocols};
+pub use limits::{FIELDS_MAX, HeadLimits, Limits};
+pub use live::LiveConfig;
 pub use metrics::{ConnectionEnd, Metrics};
+pub use refusal::Refusal;
+pub use tls::{CertificateFiles, ReadTls, Tls, TlsConfig, TlsFaults};
 use transport::Lender;
 
 use crate::arena::Arena;
@@ -38,19 +54,23 @@ use crate::arena::Arena;
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Limits of one listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Connections open at once.
     pub connections_max: usize,
-    /// Longest time from the first byte of a request's head to its last, on HTTP/1.
+    /// Longest time from the first byte of a request's head to its last.
     pub header_timeout: Duration,
     /// Longest time without a byte in either direction, unless a request is being worked on. A body that is streamed must
-    /// send something more often than that.
+    /// send something more often than that. A client's speed is judged over as long.
     pub idle_timeout: Duration,
     /// How long open requests may go on after the signal to stop.
     pub drain: Duration,
     /// What drives its connections.
     pub threads: Threads,
+    /// Whether requests carry their [`Peer`] as an extension, which costs a little for each.
+    pub tells_peer: bool,
+    /// What clients may do.
+    pub limits: Limits,
 }
 
 /// What drives the connections of a listener.
@@ -68,6 +88,15 @@ pub enum Threads {
     },
 }
 
+/// The other end of a request's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
 /// A bound address that is not served yet.
 #[derive(Debug)]
 pub struct Listener {
@@ -75,6 +104,10 @@ pub struct Listener {
     /// One, or one for each thread; the kernel shares connections out among them.
     sockets: Vec<std::net::TcpListener>,
     address: SocketAddr,
+    /// Whether others may take connections from the same socket.
+    shared: bool,
+    last_word: Duration,
+    tls: Option<Tls>,
 }
 
 /// How a listener ended.
@@ -92,15 +125,33 @@ impl Listener {
     /// # Errors
     /// When the address cannot be bound.
     pub fn bind(name: &'static str, address: SocketAddr, threads: Threads) -> io::Result<Self> {
-        let count = match threads {
-            Threads::Shared => 1,
-            Threads::Own { count, .. } => count.get(),
-        };
+        let count = threads.sockets();
         let first = if count > 1 { sockets::bind_first(address)? } else { sockets::bind(address)? };
         let address = first.local_addr()?;
         let further = (1..count).map(|_| sockets::share(address));
         let sockets = std::iter::once(Ok(first)).chain(further).collect::<io::Result<_>>()?;
-        Ok(Self { name, sockets, address })
+        Ok(Self { name, sockets, address, shared: false, last_word: Duration::ZERO, tls: None })
+    }
+
+    /// Takes a socket that listens already, such as a service manager hands over, for as many threads. Others may have it too:
+    /// when this listener stops, what waits in the queue of the socket is left to them.
+    ///
+    /// With a `last_word`, connections on HTTP/1 that are silent when it stops are closed only after that time; a client that asks
+    /// meanwhile is answered, and told that this was the last answer there. So none finds its request lost.
+    ///
+    /// # Errors
+    /// When the socket does not listen, or cannot be used.
+    pub fn adopt(name: &'static str, socket: std::net::TcpListener, threads: Threads, last_word: Duration) -> io::Result<Self> {
+        sockets::check(&socket)?;
+        let address = socket.local_addr()?;
+        let further = (1..threads.sockets()).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        let sockets = std::iter::once(socket).chain(further).collect();
+        Ok(Self { name, sockets, address, shared: true, last_word, tls: None })
+    }
+
+    /// Has it speak TLS.
+    pub fn secured(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// The address that was bound, with its real port.
@@ -109,14 +160,15 @@ impl Listener {
     }
 
     /// Serves until `stop`, then takes no more connections and lets the open ones end for as long as `config.drain`. Dropping
-    /// the future cuts every connection off. Bodies that are kept in `arena` are sent from there by the kernel.
+    /// the future cuts every connection off. Bodies that are kept in `arena` are sent from there by the kernel, unless they are
+    /// encrypted.
     ///
     /// # Errors
     /// When the sockets or threads cannot be used.
     pub async fn serve<S, B>(
         self,
         service: S,
-        config: Config,
+        config: impl Into<LiveConfig>,
         arena: Option<Arc<Arena>>,
         metrics: &Metrics,
         stop: CancellationToken,
@@ -126,26 +178,31 @@ impl Listener {
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
         B: Body + Send + 'static,
-        B::Data: Send,
+        B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
         let cut = CancellationToken::new();
         let _cut_when_dropped = cut.clone().drop_guard();
-        let metrics = metrics.of(self.name);
+        let (config, metrics) = (config.into(), metrics.of(self.name));
+        let threads = config.get().threads;
         let lender = arena.map(|arena| Lender { arena, lent_bytes: metrics.lent_bytes().clone() });
-        let acceptor = Arc::new(Acceptor {
-            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
-            driver: Driver::new(config, lender, stop.clone(), cut.clone()),
+        let driver = Driver {
+            protocols: Protocols::new(&config.get().limits),
+            config,
+            lender,
+            tls: self.tls,
+            shared: self.shared,
+            last_word: self.last_word,
             metrics,
-            drain: config.drain,
             stop,
             cut,
-        });
+        };
+        let acceptor = Arc::new(Acceptor { places: Places::default(), addresses: Arc::<Addresses>::default(), driver });
         let accept = |socket: std::net::TcpListener| {
             let (acceptor, service) = (Arc::clone(&acceptor), service.clone());
             async move { Ok(acceptor.accept(TcpListener::from_std(socket)?, service).await) }
         };
-        let drained = match config.threads {
+        let drained = match threads {
             Threads::Shared => join_all(self.sockets.into_iter().map(accept)).await,
             Threads::Own { pinned, .. } => {
                 let running = self.sockets.into_iter().enumerate();
@@ -154,6 +211,16 @@ impl Listener {
             }
         };
         drained.into_iter().sum()
+    }
+}
+
+impl Threads {
+    /// Each thread accepts from a socket of its own.
+    fn sockets(self) -> usize {
+        match self {
+            Self::Shared => 1,
+            Self::Own { count, .. } => count.get(),
+        }
     }
 }
 

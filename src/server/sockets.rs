@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport};
+use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport, socket_acceptconn};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind as bind_to, listen, socket_with};
 
 /// Connections that wait to be accepted; the kernel may hold fewer (net.core.somaxconn).
@@ -26,6 +26,14 @@ pub(super) fn bind_first(address: SocketAddr) -> io::Result<TcpListener> {
 /// A further socket on `address`, which gets its share of the connections.
 pub(super) fn share(address: SocketAddr) -> io::Result<TcpListener> {
     open(address, true)
+}
+
+/// Whether a socket from elsewhere listens; from now on it does not block.
+pub(super) fn check(socket: &TcpListener) -> io::Result<()> {
+    if !socket_acceptconn(socket)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+    }
+    socket.set_nonblocking(true)
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {

@@ -12,12 +12,20 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+mod h1_abuse;
+mod h2_abuse;
+
+/// How long a body for `/large` is.
+const LARGE_BYTES: usize = 4 << 20;
+
 const CONFIG: Config = Config {
     connections_max: 100,
     header_timeout: Duration::from_secs(10),
     idle_timeout: Duration::from_secs(60),
     drain: Duration::from_secs(30),
     threads: Threads::Shared,
+    tells_peer: true,
+    limits: Limits::USUAL,
 };
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -32,20 +40,29 @@ struct Running {
 }
 
 async fn run(config: Config) -> Running {
-    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), config.threads).expect("a port");
+    run_on(Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), config.threads).expect("a port"), config)
+}
+
+fn run_on(listener: Listener, config: impl Into<LiveConfig>) -> Running {
+    let config = config.into();
     let (address, metrics, stop) = (listener.address(), Metrics::default(), CancellationToken::new());
     assert_ne!(address.port(), 0);
     let (came, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let ended = tokio::spawn({
         let (metrics, stop, came, go) = (metrics.clone(), stop.clone(), Arc::clone(&came), Arc::clone(&go));
         async move {
+            let large = Bytes::from(vec![b'x'; LARGE_BYTES]);
             let service = service_fn(move |request: Request<Incoming>| {
-                let (came, go) = (Arc::clone(&came), Arc::clone(&go));
+                let (came, go, large) = (Arc::clone(&came), Arc::clone(&go), large.clone());
                 async move {
+                    if request.uri().path() == "/large" {
+                        return Ok(Response::new(Full::new(large)));
+                    }
                     if request.uri().path() == "/slow" {
                         came.notify_one();
                         go.notified().await;
                     }
+                    assert!(request.extensions().get::<Peer>().is_some_and(|peer| peer.address.ip().is_loopback() && !peer.tls));
                     Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
                 }
             });
@@ -60,6 +77,17 @@ impl Running {
         TcpStream::connect(self.address).await.expect("a connection")
     }
 
+    /// Whether somebody else is answered.
+    async fn answers_others(&self) {
+        let mut stream = self.connect().await;
+        stream.write_all(GET).await.expect("sent");
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+
+    fn ends(&self, end: ConnectionEnd) -> u64 {
+        self.metrics.ends("test", end)
+    }
+
     /// Sends `bytes` and reads until the server closes.
     async fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
@@ -67,6 +95,16 @@ impl Running {
         rest(&mut stream).await
     }
 }
+
+/// Memory of this process that is in use, in bytes.
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("a number");
+    pages * 4096
+}
+
+/// What a flood may leave behind; each test is a process of its own.
+const FLAT_BYTES: usize = 24 << 20;
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
@@ -177,6 +215,58 @@ async fn open_requests_are_answered_after_the_signal() {
 }
 
 #[tokio::test]
+async fn a_shared_socket_is_left_to_others_and_connections_have_a_last_word() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let adopt = |last_word_ms| {
+        let socket = socket.try_clone().expect("a socket");
+        Listener::adopt("test", socket, CONFIG.threads, Duration::from_millis(last_word_ms)).expect("a listener")
+    };
+    let server = run_on(adopt(10_000), CONFIG);
+    let mut idle = server.connect().await;
+    idle.write_all(GET).await.expect("sent");
+    assert!(!answer(&mut idle).await.contains("connection: close"));
+    server.stop.cancel();
+    idle.write_all(GET).await.expect("sent");
+    let last = rest(&mut idle).await;
+    assert!(last.starts_with("HTTP/1.1 200") && last.contains("connection: close"), "{last}");
+    assert_eq!(server.ended.await.expect("no panic"), Drained { open: 1, cut: 0 });
+
+    let server = run_on(adopt(50), CONFIG);
+    let mut idle = server.connect().await;
+    idle.write_all(GET).await.expect("sent");
+    answer(&mut idle).await;
+    server.stop.cancel();
+    assert_eq!(rest(&mut idle).await, "", "a silent connection is closed");
+    server.ended.await.expect("no panic");
+    let mut waiting = TcpStream::connect(server.address).await.expect("the queue takes it");
+    let next = run_on(adopt(50), CONFIG);
+    waiting.write_all(GET).await.expect("sent");
+    assert!(answer(&mut waiting).await.starts_with("HTTP/1.1 200"), "another one takes it");
+    next.stop.cancel();
+
+    let unbound = std::net::TcpStream::connect(server.address).expect("a connection");
+    let connected = std::net::TcpListener::from(std::os::fd::OwnedFd::from(unbound));
+    assert!(Listener::adopt("test", connected, CONFIG.threads, Duration::ZERO).is_err(), "it does not listen");
+}
+
+#[tokio::test]
+async fn limits_can_change_while_it_serves() {
+    let limits = LiveConfig::from(CONFIG);
+    let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), CONFIG.threads).expect("a port");
+    let server = run_on(listener, limits.clone());
+    let mut first = server.connect().await;
+    first.write_all(GET).await.expect("sent");
+    answer(&mut first).await;
+    limits.set(Config { connections_max: 1, ..CONFIG });
+    assert!(rest(&mut server.connect().await).await.starts_with("HTTP/1.1 503"));
+    limits.set(Config { header_timeout: Duration::from_millis(50), ..CONFIG });
+    assert_eq!(server.talk(b"GET").await, "");
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::HeadTimeout), 1);
+    first.write_all(GET).await.expect("what was open stays");
+    answer(&mut first).await;
+}
+
+#[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
     let server = run(Config { drain: Duration::from_millis(50), ..CONFIG }).await;
     let mut slow = server.connect().await;
@@ -257,4 +347,28 @@ async fn what_is_kept_in_the_arena_is_lent_and_arrives_whole() {
     assert_eq!(metrics.lent_bytes("lend"), (LENGTH + LENGTH - 2 + 65_000) as u64);
     stop.cancel();
     assert_eq!(ended.await.expect("no panic").expect("sockets").cut, 0);
+}
+
+#[tokio::test]
+async fn what_is_spoken_is_known_however_slowly_it_begins() {
+    let server = run(CONFIG).await;
+    for (begins, expect) in
+        [(&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"[..], &b"\0\0"[..]), (b"PUT / HTTP/1.1\r\nHost: h\r\n\r\n", b"HT")]
+    {
+        let mut stream = server.connect().await;
+        stream.set_nodelay(true).expect("a socket");
+        for byte in begins {
+            stream.write_all(&[*byte]).await.expect("sent");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(answer, expect, "settings, or an answer");
+    }
+    let server = run(Config { header_timeout: Duration::from_millis(50), ..CONFIG }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"PR").await.expect("sent");
+    // What was not taken makes the close a reset.
+    assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+    assert_eq!(server.metrics.ends("test", ConnectionEnd::HeadTimeout), 1);
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::arena::Arena;
 
 /// Below this a copy is cheaper than the work of lending pages.
-const LENT_BYTES_MIN: usize = 24 << 10;
+const LENT_BYTES_MIN: usize = 6 << 10;
 
 /// The stream of one connection.
 pub(super) struct Transport {

@@ -14,6 +14,7 @@ pub(crate) mod tiny_disk;
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,6 +84,14 @@ impl Store {
     /// [`Error::NotFound`], [`Error::Unavailable`].
     pub async fn get(&self, key: Key) -> Result<Bytes> {
         Ok(self.objects.get(&object_path(key)).await?.bytes().await?)
+    }
+
+    /// Reads parts of an object, one a range, in the order of the ranges.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unavailable`], also for a range that begins at the end of the object or beyond.
+    pub async fn get_ranges(&self, key: Key, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        Ok(self.objects.get_ranges(&object_path(key), ranges).await?)
     }
 
     /// Length of an object in bytes.

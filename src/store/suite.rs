@@ -31,6 +31,8 @@ async fn what_was_put_is_there(store: &Store) {
     put(store, key, b"abc").await;
     put(store, key, b"abc").await;
     assert_eq!(store.get(key).await.expect("read"), "abc");
+    assert_eq!(store.get_ranges(key, &[1..3, 0..1]).await.expect("read"), ["bc", "a"]);
+    assert!(matches!(store.get_ranges(key, &[0..1, 3..4]).await, Err(Error::Unavailable(_))));
     assert_eq!(store.size(key).await.expect("a size"), 3);
     assert!(store.exists(key).await.expect("asked"));
     let mut text = String::new();

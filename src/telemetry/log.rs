@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// The form of a log line.
@@ -28,7 +29,7 @@ pub struct Config {
 pub enum LogError {
     /// The filter is not made of directives.
     #[error("the log filter is wrong: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] ParseError),
     /// The process logs already.
     #[error("logging was started before")]
     Started(#[from] TryInitError),
@@ -42,19 +43,47 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
     EnvFilter::try_new(filter).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// Starts logging to standard error for the whole process; once.
+/// Changes what is logged while it is.
+pub struct LogFilter(Box<dyn Fn(EnvFilter) + Send + Sync>);
+
+impl LogFilter {
+    /// From now on `filter` decides.
+    ///
+    /// # Errors
+    /// When it is not made of directives; the former one stays.
+    pub fn set(&self, filter: &str) -> Result<(), ParseError> {
+        (self.0)(EnvFilter::try_new(filter)?);
+        Ok(())
+    }
+
+    fn of<S: 'static>(handle: Handle<EnvFilter, S>) -> Self {
+        // It fails only once nobody logs any more.
+        Self(Box::new(move |filter| drop(handle.reload(filter))))
+    }
+}
+
+/// Starts logging to standard error for the whole process; once. The filter can be changed later.
 ///
 /// # Errors
 /// [`LogError`] for a wrong filter, or when logging was started before.
-pub fn start(config: &Config) -> Result<(), LogError> {
+pub fn start(config: &Config) -> Result<LogFilter, LogError> {
     let lines = tracing_subscriber::fmt().with_env_filter(EnvFilter::try_new(&config.filter)?).with_writer(std::io::stderr);
     // Colours are for people at a terminal; in a file they are noise.
     let lines = lines.with_ansi(std::io::stderr().is_terminal());
     match config.format {
-        LogFormat::Text => lines.finish().try_init()?,
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let filter = LogFilter::of(lines.reload_handle());
+            lines.finish().try_init()?;
+            Ok(filter)
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let filter = LogFilter::of(lines.reload_handle());
+            lines.finish().try_init()?;
+            Ok(filter)
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The registry of everything that is counted, and its text form.
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::AccessMetrics;
 use crate::{cache, delivery, ingest, schedule, server};
 
 /// The type of [`Metrics::render`]'s text.
@@ -18,14 +20,22 @@ pub struct Metrics {
     pub cache: cache::Metrics,
     /// The public listener's answers.
     pub delivery: delivery::Metrics,
+    /// Requests to caches to drop something.
+    pub purge: delivery::PurgeMetrics,
     /// Connections of all listeners.
     pub server: server::Metrics,
     /// Workers and segments.
     pub schedule: schedule::Metrics,
     /// Uploads.
     pub ingest: ingest::Metrics,
+    /// The access log, and what players tell of themselves.
+    pub access: AccessMetrics,
     /// Titles by their state, under the label `state`.
     pub titles: Family<[(&'static str, &'static str); 1], Gauge>,
+    /// Readings of the configuration after the start, under the label `outcome`: `taken` or `refused`.
+    pub config_reloads: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Keys whose configured values wait for a restart.
+    pub config_restart_keys: Gauge,
 }
 
 impl Default for Metrics {
@@ -33,14 +43,21 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("headwater");
         let (cache, delivery) = (cache::Metrics::default(), delivery::Metrics::default());
         let (server, schedule, ingest) = (server::Metrics::default(), schedule::Metrics::default(), ingest::Metrics::default());
-        let titles = Family::default();
+        let access = AccessMetrics::default();
+        let (titles, config_reloads, config_restart_keys) = (Family::default(), Family::default(), Gauge::default());
         cache.register(&mut registry);
         delivery.register(&mut registry);
+        let purge = delivery::PurgeMetrics::default();
+        purge.register(&mut registry);
         server.register(&mut registry);
         schedule.register(&mut registry);
         ingest.register(&mut registry);
+        access.register(&mut registry);
         registry.register("titles", "Titles by state", titles.clone());
-        Self { registry, cache, delivery, server, schedule, ingest, titles }
+        registry.register("config_reloads", "Readings of the configuration after the start, by outcome", config_reloads.clone());
+        let waiting = "Keys whose configured values wait for a restart";
+        registry.register("config_restart_keys", waiting, config_restart_keys.clone());
+        Self { registry, cache, delivery, purge, server, schedule, ingest, access, titles, config_reloads, config_restart_keys }
     }
 }
 

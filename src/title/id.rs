@@ -6,6 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+/// The value of each byte as a digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < ALPHABET.len() {
+        digits[ALPHABET[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = u8::MAX;
 const LENGTH: usize = 26;
 
 /// Names one title: 26 characters of lower-case Crockford base 32, 130 bits wide of which 128 are used.
@@ -32,11 +43,11 @@ impl TitleId {
         }
         let mut value: u128 = 0;
         for byte in text.bytes() {
-            let digit = ALPHABET.iter().position(|&symbol| symbol == byte).ok_or(InvalidTitleId)?;
-            if value >> 123 != 0 {
+            let digit = DIGITS[byte as usize];
+            if digit == NO_DIGIT || value >> 123 != 0 {
                 return Err(InvalidTitleId);
             }
-            value = (value << 5) | digit as u128;
+            value = (value << 5) | u128::from(digit);
         }
         Ok(Self(value))
     }

@@ -5,6 +5,7 @@
 
 pub mod colour;
 mod copyable;
+mod download;
 mod facts;
 mod findings;
 mod frame_rate;
@@ -25,6 +26,7 @@ mod timeline;
 mod track;
 
 pub use copyable::{AacFacts, AvcFacts, AvcPiece, COPY_CUT_SPACING_MAX_MS, CopyDoubt};
+pub use download::{Download, RenditionName};
 pub use facts::{
     AudioAnchor, AudioFacts, AudioRoles, ColourFacts, ContentLight, DolbyVision, FieldOrder, Hole, KeyFrame, LightFacts, MasteringDisplay,
     Orientation, OtherStream, ScanFacts, SourceFacts, StreamFacts, SubtitleFacts, SubtitleForm, TimeBase, VideoFacts,

@@ -54,7 +54,8 @@ impl TrackId {
             _ => return Err(InvalidTrackId),
         };
         let index: u8 = digits.parse().map_err(|_| InvalidTrackId)?;
-        if index.to_string() != digits {
+        // Every track has one name: no sign, no zero before other digits.
+        if digits.starts_with('+') || digits.starts_with('0') && digits != "0" {
             return Err(InvalidTrackId);
         }
         Ok(Self { kind, index })

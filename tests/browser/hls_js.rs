@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use headwater::playlist::names;
 
 use super::{Look, Player, package, play, play_folder, sample, storyboard};
+use crate::fronts::{Front, free_port, is_missing, outcomes};
 use crate::server::{Server, Title};
 
 #[tokio::test]
@@ -49,5 +50,27 @@ async fn the_shipped_sample_plays_from_the_origin() {
     report.assert_seekable_by_pictures(2000);
     assert_eq!(report.i_frames.expect("I-frames").variants, 4, "one for each rung");
     assert_eq!(report.levels.len(), 4, "720p has the rungs 720, 540, 360, 240");
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_title_plays_through_varnish() {
+    if is_missing("varnishd", "varnish") {
+        return;
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    let server = Server::start(&home.path().join("data"), &[]).await;
+    let title = server.upload("bunny.mp4", fs::read(sample()).expect("the sample")).await;
+    let title = server.until(title.id(), Title::is_ready).await;
+    let front = Front::varnish(home.path(), free_port(), server.public, "").await;
+    for _ in 0..2 {
+        play(Player::HlsJs, &front.url(&server, title.hls()), Look::Nothing).await.assert_flawless();
+    }
+    let asked = outcomes(&server).await;
+    let fetched = asked["whole"];
+    // Multivariant playlists go stale in seconds; all else comes from the front the second time, so that one for each URL is the most.
+    play(Player::HlsJs, &front.url(&server, title.hls()), Look::Nothing).await.assert_flawless();
+    assert_eq!(outcomes(&server).await["whole"], fetched, "nothing is fetched twice");
+    assert!(asked.keys().all(|outcome| ["whole", "not-modified"].contains(&outcome.as_str())), "{asked:?}");
     assert!(server.stop().await.success());
 }

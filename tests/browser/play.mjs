@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// Plays a multivariant playlist as a viewer would: hls.js or Shaka Player in Chromium, on a page of another origin than the media.
+// Plays a title as a viewer would: hls.js or Shaka Player in Chromium, on a page of another origin than the media; or the browser
+// alone, which takes a progressive file.
 //
-//   node play.mjs URL [--player hls|shaka] [--captions NAME] [--sound NAME] [--storyboard URL] [--i-frames] [--whole]
+//   node play.mjs URL [--player hls|shaka|native] [--captions NAME] [--sound NAME] [--storyboard URL] [--i-frames] [--whole]
 //                     [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]
 //   node play.mjs --folder DIR main.m3u8 …
 //
@@ -38,7 +39,7 @@ const CHROMIUM_ARGUMENTS = [
 ];
 
 const USAGE =
-  "usage: play.mjs URL [--player hls|shaka] [--captions NAME] [--sound NAME] [--storyboard URL] [--i-frames] [--whole]\n" +
+  "usage: play.mjs URL [--player hls|shaka|native] [--captions NAME] [--sound NAME] [--storyboard URL] [--i-frames] [--whole]\n" +
   "                    [--json] [--screenshot FILE] [--deadline SECONDS] [--chromium PROGRAM]\n" +
   "       play.mjs --folder DIR PLAYLIST …";
 

@@ -8,6 +8,7 @@ import path from "node:path";
 const PLAYERS = {
   hls: { library: "hls.js", adapter: "player-hls.js" },
   shaka: { library: "shaka-player", adapter: "player-shaka.js" },
+  native: { library: null, adapter: "player-native.js" },
 };
 
 export const players = Object.keys(PLAYERS);
@@ -26,7 +27,7 @@ const HTML = `<!doctype html>
 
 export async function servePage(player) {
   const { library: name, adapter } = PLAYERS[player];
-  const library = await readFile(createRequire(import.meta.url).resolve(name));
+  const library = name ? await readFile(createRequire(import.meta.url).resolve(name)) : "";
   const own = await readFile(new URL(adapter, import.meta.url));
   const viewer = await readFile(new URL("viewer.js", import.meta.url));
   const bodies = new Map([

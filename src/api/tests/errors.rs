@@ -94,6 +94,7 @@ async fn every_refusal_has_its_code() {
         ErrorCode::SubtitlesNotFound,
         ErrorCode::Conflict,
         ErrorCode::Unauthorized,
+        ErrorCode::InvalidConfiguration,
         ErrorCode::NotReady,
         ErrorCode::Unavailable,
         ErrorCode::Internal,
@@ -158,6 +159,19 @@ async fn a_refused_upload_says_why() {
     let body = Body::from_stream(futures_util::stream::iter(broken));
     let answer = control.ask(request("POST", "/api/v1/titles?name=x").body(body).expect("a request")).await;
     assert_eq!(answer.code(), "upload-interrupted");
+}
+
+#[tokio::test]
+async fn a_new_reading_of_the_configuration_tells_what_came_of_it() {
+    let control = Control::new().await;
+    let reload = async || control.ask(request("POST", "/api/v1/config/reload").body(Body::empty()).expect("a request")).await;
+    let changed = reload().await.json();
+    assert_eq!(changed, serde_json::json!({ "taken": ["log.filter"], "at_restart": ["cache.bytes"] }));
+    *control.flows.broken.lock().expect("a lock") = true;
+    let refused = reload().await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (422, "invalid-configuration"));
+    let detail = refused.json()["detail"].as_str().expect("a sentence").to_owned();
+    assert!(detail.contains("log.filter: unknown level") && detail.contains("cache.bites: no such key"), "{detail}");
 }
 
 #[tokio::test]

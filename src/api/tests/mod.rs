@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use super::{
-    Backend, DeleteError, EventLimits, NotReady, Progress, ReceiveError, Settings, SubtitleError, SubtitleFile, Token, UploadBody, router,
+    Backend, DeleteError, EventLimits, Live, NotReady, Progress, ReceiveError, ReloadError, Reloaded, Settings, SubtitleError,
+    SubtitleFile, Token, Tunable, UploadBody, router,
 };
 use crate::catalogue::{Catalogue, SourceRecord, TitleRecord, sample};
 use crate::text;
@@ -38,6 +39,7 @@ pub(crate) struct Flows {
     pub(crate) refuse: Mutex<Option<ReceiveError>>,
     broken: Mutex<bool>,
     progress: Mutex<Option<Progress>>,
+    purged: Mutex<Vec<TitleId>>,
 }
 
 impl Backend for Flows {
@@ -100,6 +102,10 @@ impl Backend for Flows {
         .boxed()
     }
 
+    fn purge(&self, id: TitleId) -> BoxFuture<'_, ()> {
+        async move { self.purged.lock().expect("a lock").push(id) }.boxed()
+    }
+
     fn progress(&self, _: TitleId) -> Option<Progress> {
         *self.progress.lock().expect("a lock")
     }
@@ -111,6 +117,13 @@ impl Backend for Flows {
 
     fn metrics(&self) -> String {
         "headwater_titles 0\n# EOF\n".into()
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        let broken = *self.broken.lock().expect("a lock");
+        let reloaded = Reloaded { taken: vec!["log.filter"], at_restart: vec!["cache.bytes"] };
+        let faults = || ReloadError(vec!["log.filter: unknown level".into(), "cache.bites: no such key".into()]);
+        async move { if broken { Err(faults()) } else { Ok(reloaded) } }.boxed()
     }
 }
 
@@ -138,15 +151,15 @@ impl Control {
             refuse: Mutex::default(),
             broken: Mutex::default(),
             progress: Mutex::default(),
+            purged: Mutex::default(),
         });
         let stop = CancellationToken::new();
         let settings = Settings {
-            public_url: public_url.map(str::to_owned),
+            live: Live::new(Tunable { public_url: public_url.map(str::to_owned), token: token.map(Token::new), subtitles_bytes_max: 4096 }),
             public: "0.0.0.0:8080".parse().expect("an address"),
+            public_scheme: "http",
             admin: "127.0.0.1:8081".parse().expect("an address"),
             host_names: vec![],
-            token: token.map(Token::new),
-            subtitles_bytes_max: 4096,
             events,
             stop: stop.clone(),
         };

@@ -155,3 +155,18 @@ async fn operation_is_told() {
     assert_eq!(answer.json()["detail"], "The store cannot be written.");
     assert_eq!(control.get("/healthz").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_title_is_purged() {
+    let control = Control::new().await;
+    let id = sample::title_id(1);
+    control.ask(request("POST", "/api/v1/titles?name=x").body(Body::from("the film")).expect("a request")).await;
+    for (path, status) in [
+        (format!("/api/v1/titles/{id}/purge"), 204),
+        (format!("/api/v1/titles/{}/purge", sample::title_id(9)), 404),
+        (format!("/api/v1/titles/{id}/purge?all=1"), 400),
+    ] {
+        assert_eq!(control.ask(request("POST", &path).body(Body::empty()).expect("a request")).await.status, status, "{path}");
+    }
+    assert_eq!(*control.flows.purged.lock().expect("a lock"), [id]);
+}

@@ -13,7 +13,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -43,10 +42,6 @@ const H2_BODY_BYTES: (u32, u32) = (1 << 20, 1 << 20);
 const H2_NO_BODY_BYTES: (u32, u32) = (16 << 10, 64 << 10);
 /// What a client may have the decoder of heads remember (RFC 7541 4.2).
 const H2_TABLE_BYTES: u32 = 4096;
-
-/// What may lie in the kernel's queue before it can be sent; what was sent and waits to be confirmed is beside it. More of it is memory
-/// that nobody gains from, and a longer way for each byte: with a third of a megabyte the kernel needs twice the time for a GB.
-const UNSENT_BYTES_MAX: u32 = 128 << 10;
 
 /// After the signal to stop, how long a new connection may take to send something.
 const FIRST_BYTE_PATIENCE: Duration = Duration::from_secs(1);
@@ -86,13 +81,6 @@ impl Driver {
         B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
-        // Answers are written whole, so waiting to fill packets only delays the last one of each.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-        if let Err(error) = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
-            tracing::debug!(%error, "no TCP_NOTSENT_LOWAT");
-        }
         let config = self.config.get();
         let address = admitted.peer.filter(|_| config.tells_peer);
         let peer = address.map(|address| Peer { address, tls: self.tls.is_some() });

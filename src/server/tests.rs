@@ -250,6 +250,29 @@ async fn a_shared_socket_is_left_to_others_and_connections_have_a_last_word() {
 }
 
 #[tokio::test]
+async fn connections_send_as_their_listener_was_told() {
+    let told = |listener: Listener| {
+        let client = std::net::TcpStream::connect(listener.address()).expect("a connection");
+        listener.sockets[0].set_nonblocking(false).expect("an option");
+        let (stream, _) = listener.sockets[0].accept().expect("a connection");
+        assert!(stream.nodelay().expect("an option"));
+        drop(client);
+        rustix::net::sockopt::tcp_congestion(&stream).expect("an option")
+    };
+    let bind = |address: &str| Listener::bind("test", address.parse().expect("an address"), Threads::Shared).expect("a port");
+    assert_eq!(told(bind("127.0.0.1:0")), "reno");
+    let (elsewhere, default) = (bind("0.0.0.0:0"), std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").expect("a name"));
+    assert_eq!(rustix::net::sockopt::tcp_congestion(&elsewhere.sockets[0]).expect("an option"), default.trim());
+    assert_eq!(told(bind("127.0.0.1:0").controlled_by(default.trim()).expect("the default can be chosen")), default.trim());
+    let unknown = bind("127.0.0.1:0").controlled_by("carrier_pigeon").expect_err("there is none");
+    assert_eq!(unknown.kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        told(Listener::adopt("test", bind("127.0.0.1:0").sockets.remove(0), Threads::Shared, Duration::ZERO).expect("it listens")),
+        "reno"
+    );
+}
+
+#[tokio::test]
 async fn limits_can_change_while_it_serves() {
     let limits = LiveConfig::from(CONFIG);
     let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), CONFIG.threads).expect("a port");

@@ -273,6 +273,60 @@ async fn connections_send_as_their_listener_was_told() {
 }
 
 #[tokio::test]
+async fn connections_rest_while_nothing_is_under_way_and_go_on() {
+    let header_timeout = Duration::from_millis(500);
+    let server = run(Config { header_timeout, ..CONFIG }).await;
+    let rested = |count| {
+        let metrics = server.metrics.clone();
+        async move {
+            while metrics.resting("test") != count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        rested(1).await;
+        stream.write_all(GET).await.expect("sent");
+        answer(&mut stream).await;
+        assert_eq!(server.metrics.resting("test"), 0);
+    }
+    rested(1).await;
+    for byte in GET {
+        stream.write_all(&[*byte]).await.expect("sent");
+        tokio::task::yield_now().await;
+        assert_eq!(server.metrics.resting("test"), 1, "a head that is not whole yet");
+    }
+    answer(&mut stream).await;
+
+    // Half a head that came with the request before it is not forgotten: its time runs.
+    stream.write_all(&[GET, &GET[..9]].concat()).await.expect("sent");
+    answer(&mut stream).await;
+    assert_eq!((rest(&mut stream).await.as_str(), server.ends(ConnectionEnd::HeadTimeout)), ("", 1));
+    let mut stream = server.connect().await;
+    stream.write_all(&GET[..9]).await.expect("sent");
+    assert_eq!((rest(&mut stream).await.as_str(), server.ends(ConnectionEnd::HeadTimeout)), ("", 2));
+
+    // What follows an answer may be the rest of a body, so this one does not rest.
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n12").await.expect("sent");
+    answer(&mut stream).await;
+    let mut other = server.connect().await;
+    other.write_all(GET).await.expect("sent");
+    answer(&mut other).await;
+    rested(1).await;
+    drop(other);
+    rested(0).await;
+    stream.write_all(GET).await.expect("sent");
+    answer(&mut stream).await;
+    rested(1).await;
+
+    server.stop.cancel();
+    assert_eq!(server.ended.await.expect("no panic").cut, 0);
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn limits_can_change_while_it_serves() {
     let limits = LiveConfig::from(CONFIG);
     let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), CONFIG.threads).expect("a port");

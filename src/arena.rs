@@ -3,22 +3,27 @@
 //! A body is written into the file and shown as [`Bytes`] of the mapping, so that whoever wants its bytes has them, and whoever
 //! wants to send them asks for the place in the file. Pages are written once. When a body is dropped its pages are taken out of
 //! the file; those that the kernel is still sending stay as they are until it has done so, and whoever gets the place next
-//! gets fresh ones.
+//! gets fresh ones. That is how small pages behave; with large ones a part that is taken out is cleared in place, under the eyes of a
+//! client that is still being sent it. So it is tried out before anything relies on it.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use memmap2::{MmapOptions, MmapRaw};
 use range_alloc::RangeAllocator;
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create, sendfile};
 
 /// A body takes whole pages. A page may be larger than this, which then costs memory and nothing else.
 const PAGE_BYTES: u64 = 4096;
+
+/// The largest page that the kernel might choose, where pages are of 4 KiB.
+const LARGE_PAGE_BYTES: u64 = 2 << 20;
 
 /// Room for bodies in a file in memory.
 pub struct Arena {
@@ -31,13 +36,14 @@ impl Arena {
     /// An empty arena with `bytes` of addresses; memory is only taken for what is kept.
     ///
     /// # Errors
-    /// When there is no such file to be had, or not so many addresses.
+    /// When there is no such file to be had, or not so many addresses, or the system makes it of large pages.
     pub fn new(bytes: u64) -> io::Result<Arc<Self>> {
         let bytes = bytes.max(1).next_multiple_of(PAGE_BYTES);
         let file = File::from(memfd_create("headwater-cache", MemfdFlags::CLOEXEC)?);
         file.set_len(bytes)?;
         let length = usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         let map = MmapOptions::new().len(length).map_raw_read_only(&file)?;
+        check_pages(&file, bytes.min(LARGE_PAGE_BYTES))?;
         Ok(Arc::new(Self { file, map, free: Mutex::new(RangeAllocator::new(0..bytes)) }))
     }
 
@@ -90,13 +96,34 @@ impl AsRef<[u8]> for Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let punched = fallocate(&self.arena.file, hole, self.range.start, self.range.end - self.range.start);
         // Pages that could not be taken out may still be on their way to a client and must not be written again.
-        if punched.is_ok() {
+        if take_out(&self.arena.file, self.range.clone()).is_ok() {
             self.arena.free().free_range(self.range.clone());
         }
     }
+}
+
+/// Takes pages out of the file.
+fn take_out(file: &File, range: Range<u64>) -> io::Result<()> {
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    Ok(fallocate(file, hole, range.start, range.end - range.start)?)
+}
+
+/// Sends a page of an empty file's first `bytes`, and takes it out before it is received.
+fn check_pages(file: &File, bytes: u64) -> io::Result<()> {
+    const MARK: u8 = 0xa5;
+    let (mut reader, writer) = UnixStream::pair()?;
+    file.write_all_at(&vec![MARK; bytes as usize], 0)?;
+    let mut read = [0; PAGE_BYTES as usize];
+    let sent = sendfile(&writer, file, Some(&mut 0), read.len())?;
+    take_out(file, 0..PAGE_BYTES)?;
+    reader.read_exact(&mut read[..sent])?;
+    take_out(file, 0..bytes)?;
+    if sent == 0 || read[..sent].iter().any(|&byte| byte != MARK) {
+        let told = "files in memory have large pages here: /sys/kernel/mm/transparent_hugepage/shmem_enabled should be never or advise";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, told));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -282,13 +282,13 @@ async fn files_are_added_replaced_and_taken_away_and_nothing_else_changes() {
     {
         assert_eq!(server.get(&join(title.hls(), absent)).await.status, StatusCode::NOT_FOUND, "{absent}");
     }
-    // Documents of generations that are forgotten go; the others stay.
-    for round in 0..20 {
+    // However long the grace, 64 generations are kept; the documents of others go.
+    for round in 0..70 {
         let text = format!("1\n00:00:01,000 --> 00:00:02,000\nround {round}\n");
         assert!(put(&server, &id, "fr", text).await.status.is_success());
     }
     let documents = || files(&server.data.join("store")).iter().filter(|path| is_document(path)).count();
-    assert_eq!(documents(), 16);
+    assert_eq!(documents(), 64);
     assert_eq!(server.get(&one["German"].url).await.status, StatusCode::OK, "from the cache");
     assert_eq!(server.get(&join(title.hls(), "2/s0/1.vtt?").replace('?', "")).await.status, StatusCode::OK, "as well");
     assert_sound(&server.data).await;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Delivery: what it costs and how it bears up, beside nginx and Varnish on the same files.
 
-  benches/delivery/run.py [--rounds N] [--seconds S] [--only CASE,…] [--servers NAME,…] [--churn-seconds S] [--churn-mib N]
+  benches/delivery/run.py [--rounds N] [--seconds S] [--only CASE,…] [--servers NAME,…] [--congestion-control NAME]
+                          [--churn-seconds S] [--churn-mib N]
 
 Clips are made with ffmpeg and uploaded. All that the origin serves of them is written to a folder, from which nginx serves it
 (sendfile, tcp_nopush, open_file_cache, reuseport, gzip_static, no log) and, behind a second nginx, Varnish (malloc). Every server runs
@@ -16,7 +17,7 @@ the head of its module:
 import argparse, os, subprocess, sys, tempfile
 from pathlib import Path
 
-import connections, herd, latency, memory, scan, throughput
+import congestion, connections, herd, latency, memory, scan, throughput
 from clients import Failed, H2Load, Load, raise_limits
 from servers import certify, headwater, nginx, varnish
 from titles import Shelf
@@ -34,6 +35,7 @@ class Bench:
     def __init__(self, home, options):
         self.home, self.rounds, self.seconds = home, options.rounds, options.seconds
         self.churn_seconds, self.churn_mib = options.churn_seconds, options.churn_mib
+        self.everywhere = {"HEADWATER_SERVER__CONGESTION_CONTROL": options.congestion_control or ""}
         self.compared, self.started, self.stoppers = options.servers.split(","), [], []
         self.shelf = Shelf(home, options.clip)
         self.load, self.h2load = Load(self.shelf, certify(home)[0]), H2Load(self.shelf)
@@ -41,13 +43,13 @@ class Bench:
     def headwater(self, environment=None):
         """A server of one's own over the titles, to be stopped before the next one starts."""
         self.stop()
-        return headwater(self.home, environment)
+        return headwater(self.home, {**self.everywhere, **(environment or {})})
 
     def peers(self):
         """The servers that are compared, all of them running."""
         if not self.started:
             path = self.shelf.sizes()["playlist"][0]
-            ours = headwater(self.home)
+            ours = headwater(self.home, self.everywhere)
             self.stoppers.append(ours.stop)
             ours.pin()
             started = [ours, nginx(self.home, self.shelf.www, path)]
@@ -76,6 +78,7 @@ def parse():
     parser.add_argument("--only", default="", help="cases, separated by commas")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--servers", default="nginx,Varnish,Headwater")
+    parser.add_argument("--congestion-control", help="has all servers use the same one; the system's is changed for the time of the run")
     parser.add_argument("--clip", help="a clip that was made before, instead of 'film'")
     return parser.parse_args()
 
@@ -94,7 +97,8 @@ def main():
         sys.exit("no such case; --list tells them")
     raise_limits()
     failures = []
-    with tempfile.TemporaryDirectory() as home:
+    print(congestion.told(options.congestion_control))
+    with congestion.everywhere(options.congestion_control), tempfile.TemporaryDirectory() as home:
         # Workers of nginx are nobody.
         os.chmod(home, 0o755)
         bench = Bench(Path(home), options)

@@ -31,10 +31,13 @@ impl Listeners {
     /// that players could ask.
     pub fn open(config: &Config, handed: Sockets, tls: Option<&Tls>) -> anyhow::Result<Self> {
         let threads = config.public.server.threads;
+        let controlled = |listener: Option<Listener>| controlled(listener, config.public.congestion_control.as_deref());
         let public = open("public", handed.public, config.public.listen, "server.listen", threads, LAST_WORD)?;
+        let public = controlled(public)?;
         ensure!(handed.tls.is_none() || tls.is_some(), "a socket for TLS was handed over, and tls.certificate is empty");
         let address = config.tls.as_ref().and_then(|settings| settings.listen);
         let secure = open("tls", handed.tls, address, "tls.listen", threads, LAST_WORD)?;
+        let secure = controlled(secure)?;
         // The next server waits until this one's control API has ended; nothing is to be waited for in vain.
         let threads = config.admin.server.threads;
         let admin = open("admin", handed.admin, Some(config.admin.listen), "admin.listen", threads, Duration::ZERO)?;
@@ -77,4 +80,12 @@ fn open(
     }
     let bound = address.map(|address| Listener::bind(name, address, threads).with_context(|| format!("cannot listen on {key}, {address}")));
     bound.transpose()
+}
+
+fn controlled(listener: Option<Listener>, congestion_control: Option<&str>) -> anyhow::Result<Option<Listener>> {
+    let Some(name) = congestion_control else { return Ok(listener) };
+    let controlled = listener.map(|listener| listener.controlled_by(name)).transpose();
+    controlled.with_context(|| {
+        format!("server.congestion_control cannot be '{name}'; sysctl net.ipv4.tcp_allowed_congestion_control tells what can be chosen")
+    })
 }

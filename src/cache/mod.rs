@@ -416,7 +416,7 @@ where
             }
         };
         let joined = landing.is_joined();
-        self.metrics.filled_bytes.inc_by(object.memory_bytes());
+        self.metrics.filled_bytes.inc_by(object.body_bytes());
         if current {
             self.take_in(key.clone(), &object, ahead && !joined);
         }

@@ -174,6 +174,11 @@ impl Object {
         own as u64 + file_bytes + self.coded.iter().map(Self::memory_bytes).sum::<u64>()
     }
 
+    /// Bytes of the bodies of all its forms that are in memory.
+    pub fn body_bytes(&self) -> u64 {
+        self.bytes.len() as u64 + self.coded.iter().map(Self::body_bytes).sum::<u64>()
+    }
+
     /// The hash of the body, codings applied.
     pub fn hash(&self) -> &ContentHash {
         &self.hash

@@ -64,6 +64,8 @@ pub struct Config {
 pub struct PublicSettings {
     /// Address to bind; absent: none.
     pub listen: Option<SocketAddr>,
+    /// How connections share the line, by the kernel's name for it; absent: as the listener does by itself.
+    pub congestion_control: Option<String>,
     /// Base of absolute URLs without a slash at its end; absent: made from the `Host` asked.
     pub public_url: Option<String>,
     /// Proxies that are believed when they name the client they ask for.

@@ -24,6 +24,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// x264's presets, fastest first.
 const PRESETS: [&str; 10] = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"];
 
+/// Longest name of an algorithm of congestion control (TCP_CA_NAME_MAX, of which one byte ends it).
+const CONGESTION_CONTROL_BYTES_MAX: usize = 15;
+
 /// What becomes of interlaced pictures.
 const DEINTERLACE: [(&str, DeinterlacePolicy); 3] =
     [("field", DeinterlacePolicy::Field), ("frame", DeinterlacePolicy::Frame), ("off", DeinterlacePolicy::Off)];
@@ -82,6 +85,10 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
     let limits = limits(reader, trusted_proxies.as_deref());
     let threads = reader.integer("server.threads", 0..=1024_usize).map(threads);
     let pin_threads = reader.boolean("server.pin_threads");
+    let congestion_control = reader.text("server.congestion_control", |name| {
+        let right = name.len() <= CONGESTION_CONTROL_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if right { Ok(()) } else { Err("expected a name such as bbr".to_owned()) }
+    });
     let server = server::Config {
         connections_max: connections_max? as usize,
         header_timeout: header_timeout?,
@@ -92,7 +99,13 @@ fn public(reader: &mut Reader) -> Option<PublicSettings> {
         tells_peer: false,
         limits: limits?,
     };
-    Some(PublicSettings { listen: listen?, public_url: public_url?, trusted_proxies: trusted_proxies?, server })
+    Some(PublicSettings {
+        listen: listen?,
+        congestion_control: Some(congestion_control?).filter(|name| !name.is_empty()),
+        public_url: public_url?,
+        trusted_proxies: trusted_proxies?,
+        server,
+    })
 }
 
 /// What clients of the public listeners may do.

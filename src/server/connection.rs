@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -81,31 +79,15 @@ impl Driver {
         B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
-        // Answers are written whole, so waiting to fill packets only delays the last one of each.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
         let config = self.config.get();
         let address = admitted.peer.filter(|_| config.tells_peer);
         let peer = address.map(|address| Peer { address, tls: self.tls.is_some() });
         let queue = SendQueue::of(&stream);
         let mut manner = Manner::new(admitted, &config.limits, peer, Arc::clone(self.metrics.refusals()));
         let Some(tls) = &self.tls else {
-            let opening = Box::pin(async {
-                tokio::select! {
-                    biased;
-                    () = self.cut.cancelled() => Err(ConnectionEnd::Cut),
-                    protocol = opening::protocol(&stream, config.idle_timeout, config.header_timeout) => protocol,
-                    () = self.silence() => Err(ConnectionEnd::Closed),
-                }
-            });
-            let protocol = match opening.await {
-                Ok(protocol) => protocol,
-                Err(end) => return end,
-            };
             let pace = Arc::new(pace(&config, queue));
-            let stream = Transport::new(stream, self.lender.clone());
-            return self.converse(protocol, stream, service, pace, manner).await;
+            let gate = Arc::new(Gate::new(service, Arc::clone(&pace), manner));
+            return self.converse_in_clear(Transport::new(stream, self.lender.clone()), gate, &pace).await;
         };
         // In a box of its own: a handshake takes a lot of room for a short time.
         let beginning = Box::pin(tls.begin(stream, config.header_timeout, &self.metrics));
@@ -120,43 +102,74 @@ impl Driver {
         };
         let pace = Arc::new(pace(&config, queue));
         manner.strict_transport_security = begun.strict_transport_security;
-        self.converse(begun.protocol, begun.stream, service, pace, manner).await
+        let gate = Arc::new(Gate::new(service, Arc::clone(&pace), manner));
+        let io = TokioIo::new(PacedStream::new(begun.stream, Bytes::new(), Arc::clone(&pace), gate.head_watch()));
+        match begun.protocol {
+            Protocol::Http1 => self.attend(&mut Box::pin(self.protocols.http1.serve_connection(io, gate)), &pace, false).await,
+            Protocol::Http2 => {
+                pace.speaks_h2();
+                self.attend(&mut Box::pin(self.protocols.http2.serve_connection(io, gate)), &pace, false).await
+            }
+        }
+        .unwrap_or(ConnectionEnd::Idle)
     }
 
-    /// Ends some time after the signal to stop, for clients that have not begun by then.
-    async fn silence(&self) {
-        self.stop.cancelled().await;
-        let patience = if self.last_word.is_zero() { FIRST_BYTE_PATIENCE } else { self.last_word.min(self.config.get().drain / 2) };
-        tokio::time::sleep(patience).await;
-    }
-
-    /// Speaks HTTP until the end. What that takes is in one box: a future that moves it holds it twice.
-    fn converse<'a, T, S, B>(
-        &'a self,
-        protocol: Protocol,
-        stream: T,
-        service: S,
-        pace: Arc<Pace>,
-        manner: Manner,
-    ) -> impl Future<Output = ConnectionEnd> + Send + use<'a, T, S, B>
+    /// Speaks HTTP until the end, whichever version a client begins with. On HTTP/1, hyper has the connection while something is under
+    /// way: its buffers are the most of what a connection takes.
+    async fn converse_in_clear<S, B>(&self, mut stream: Transport, gate: Arc<Gate<S>>, pace: &Arc<Pace>) -> ConnectionEnd
     where
-        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
         S::Future: Send + 'static,
         S::Error: Into<BoxError>,
         B: Body + Send + 'static,
         B::Data: Send + From<Bytes>,
         B::Error: Into<BoxError>,
     {
-        let io = TokioIo::new(PacedStream::new(stream, Arc::clone(&pace), manner.head_watch()));
-        let gate = Gate::new(service, Arc::clone(&pace), manner);
-        match protocol {
-            Protocol::Http1 => Either::Left(self.attend(Box::pin(self.protocols.http1.serve_connection(io, gate)), pace)),
-            Protocol::Http2 => {
-                pace.speaks_h2();
-                Either::Right(self.attend(Box::pin(self.protocols.http2.serve_connection(io, gate)), pace))
+        let mut left = Bytes::new();
+        loop {
+            let protocol = if left.is_empty() { Box::pin(self.opened(&stream, pace)).await } else { Ok(Protocol::Http1) };
+            let io = |stream| TokioIo::new(PacedStream::new(stream, left, Arc::clone(pace), gate.head_watch()));
+            match protocol {
+                Ok(Protocol::Http1) => {
+                    let mut connection = Box::pin(self.protocols.http1.serve_connection(io(stream), Arc::clone(&gate)));
+                    if let Some(end) = self.attend(&mut connection, pace, true).await {
+                        return end;
+                    }
+                    let parts = Pin::into_inner(connection).into_parts();
+                    (stream, left) = (parts.io.into_inner().into_inner(), parts.read_buf);
+                }
+                Ok(Protocol::Http2) => {
+                    pace.speaks_h2();
+                    let mut connection = Box::pin(self.protocols.http2.serve_connection(io(stream), gate));
+                    return self.attend(&mut connection, pace, false).await.unwrap_or(ConnectionEnd::Idle);
+                }
+                Err(end) => return end,
             }
         }
+    }
+
+    /// Waits for a client to begin, or to go on after a rest.
+    async fn opened(&self, stream: &Transport, pace: &Pace) -> Result<Protocol, ConnectionEnd> {
+        let _resting = self.metrics.resting();
+        tokio::select! {
+            biased;
+            () = self.cut.cancelled() => Err(ConnectionEnd::Cut),
+            protocol = opening::protocol(stream.socket(), pace) => protocol,
+            () = self.silence(pace) => Err(ConnectionEnd::Closed),
+        }
+    }
+
+    /// Ends some time after the signal to stop, for clients that are silent then.
+    async fn silence(&self, pace: &Pace) {
+        self.stop.cancelled().await;
+        let patience = if !self.last_word.is_zero() {
+            self.last_word.min(self.config.get().drain / 2)
+        } else if pace.has_begun() {
+            Duration::ZERO
+        } else {
+            FIRST_BYTE_PATIENCE
+        };
+        tokio::time::sleep(patience).await;
     }
 
     /// Waits, after the signal to stop, until a connection may be told to end.
@@ -170,17 +183,17 @@ impl Driver {
         }
     }
 
-    /// Drives a connection until it ends, or is to be ended.
-    async fn attend<C>(&self, mut connection: Pin<Box<C>>, pace: Arc<Pace>) -> ConnectionEnd
+    /// Drives a connection until it ends, or is to be ended; none when it may rest instead.
+    async fn attend<C>(&self, connection: &mut Pin<Box<C>>, pace: &Pace, rests: bool) -> Option<ConnectionEnd>
     where
         C: GracefulConnection + Send,
         C::Error: std::fmt::Display + Send,
     {
-        let mut overdue = pin!(pace.overdue());
+        let mut overdue = pin!(pace.overdue(rests));
         let mut stop = pin!(async {
             self.stop.cancelled().await;
             // In a box of its own: it is rarely needed, and for a short time.
-            Box::pin(self.last_chance(&pace)).await;
+            Box::pin(self.last_chance(pace)).await;
         });
         // Until one of these is told, nothing but the connection itself matters.
         let mut told = pin!(Drowsy::new(async {
@@ -194,24 +207,25 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                result = connection.as_mut() => return match result {
+                result = connection.as_mut() => return Some(match result {
                     Ok(()) => ConnectionEnd::Closed,
                     Err(_) if pace.is_flooded() => ConnectionEnd::Flood,
                     Err(error) => {
                         tracing::debug!(%error, "a connection failed");
                         ConnectionEnd::Failed
                     }
-                },
+                }),
                 () = told.as_mut(), if !is_told => is_told = true,
-                () = cut.as_mut(), if is_told => return ConnectionEnd::Cut,
+                () = cut.as_mut(), if is_told => return Some(ConnectionEnd::Cut),
                 () = stop.as_mut(), if is_told && !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
                 overdue = overdue.as_mut() => return match overdue {
-                    Overdue::Head => ConnectionEnd::HeadTimeout,
-                    Overdue::Idle => ConnectionEnd::Idle,
-                    Overdue::Slow => ConnectionEnd::SlowReader,
+                    Overdue::Head => Some(ConnectionEnd::HeadTimeout),
+                    Overdue::Idle => Some(ConnectionEnd::Idle),
+                    Overdue::Slow => Some(ConnectionEnd::SlowReader),
+                    Overdue::Rest => None,
                 },
             }
         }

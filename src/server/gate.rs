@@ -53,11 +53,6 @@ impl Manner {
         Self { peer, strict_transport_security: None, admitted, head, takes_bodies, refusals, host: OnceLock::new() }
     }
 
-    /// What watches over heads that never come to an end. It counts separators and method too, so it is twice as patient.
-    pub(super) fn head_watch(&self) -> HeadWatch {
-        HeadWatch { bytes_max: self.head.bytes_max * 2, refusals: Arc::clone(&self.refusals) }
-    }
-
     /// Whether a connection of HTTP/1 ends with a request that brings this body.
     fn ends_with(&self, body: &impl Body) -> bool {
         !self.takes_bodies && !body.is_end_stream() && body.size_hint().upper().is_none_or(|bytes| bytes > DRAINED_BYTES_MAX)
@@ -98,6 +93,11 @@ impl Manner {
 impl<S> Gate<S> {
     pub(super) fn new(service: S, pace: Arc<Pace>, manner: Manner) -> Self {
         Self { service, pace, manner }
+    }
+
+    /// What watches over heads that never come to an end. It counts separators and method too, so it is twice as patient.
+    pub(super) fn head_watch(&self) -> HeadWatch {
+        HeadWatch { bytes_max: self.manner.head.bytes_max * 2, refusals: Arc::clone(&self.manner.refusals) }
     }
 }
 

@@ -65,6 +65,7 @@ pub(super) type RefusalCounters = [Counter; Refusal::ALL.len()];
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     open: Family<[(&'static str, &'static str); 1], Gauge>,
+    resting: Family<[(&'static str, &'static str); 1], Gauge>,
     ends: Family<[(&'static str, &'static str); 2], Counter>,
     lent_bytes: Family<[(&'static str, &'static str); 1], Counter>,
     handshakes: Family<[(&'static str, &'static str); 3], Counter>,
@@ -77,11 +78,17 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         let server = registry.sub_registry_with_prefix("server");
         server.register("connections_open", "Open connections", self.open.clone());
+        server.register("connections_resting", "Open connections that have no buffers, for nothing is under way", self.resting.clone());
         server.register("connections", "Connections by how they ended", self.ends.clone());
         server.register("lent_bytes", "Bytes of bodies that the kernel sent from the cache without copying", self.lent_bytes.clone());
         server.register("handshakes", "Handshakes of TLS, by version and whether a session was resumed", self.handshakes.clone());
         server.register("refused_requests", "Requests that did not reach the service, by reason", self.refusals.clone());
         server.register("certificate_reloads", "Readings of certificates after the start, by outcome", self.certificates.clone());
+    }
+
+    /// Connections of that listener that are open and have no buffers.
+    pub fn resting(&self, listener: &'static str) -> i64 {
+        self.resting.get_or_create(&[("listener", listener)]).get()
     }
 
     /// Connections of that listener that ended so.
@@ -112,11 +119,12 @@ impl Metrics {
     pub(super) fn of(&self, listener: &'static str) -> ListenerMetrics {
         let labels = [("listener", listener)];
         let (open, lent_bytes) = (self.open.get_or_create(&labels).clone(), self.lent_bytes.get_or_create(&labels).clone());
+        let resting = self.resting.get_or_create(&labels).clone();
         let refusals = Refusal::ALL.map(|refusal| {
             let labels = [("listener", listener), ("reason", refusal.as_str())];
             Counter::clone(&self.refusals.get_or_create(&labels))
         });
-        ListenerMetrics { metrics: self.clone(), listener, open, lent_bytes, refusals: Arc::new(refusals) }
+        ListenerMetrics { metrics: self.clone(), listener, open, resting, lent_bytes, refusals: Arc::new(refusals) }
     }
 }
 
@@ -130,6 +138,7 @@ pub(super) struct ListenerMetrics {
     metrics: Metrics,
     listener: &'static str,
     open: Gauge,
+    resting: Gauge,
     lent_bytes: Counter,
     refusals: Arc<RefusalCounters>,
 }
@@ -155,19 +164,29 @@ impl ListenerMetrics {
         &self.refusals
     }
 
-    pub(super) fn open(&self) -> OpenConnection {
-        self.open.inc();
-        OpenConnection { open: self.open.clone() }
+    /// Counts a connection as open.
+    pub(super) fn open(&self) -> Counted {
+        Counted::new(&self.open)
+    }
+
+    /// Counts a connection as resting.
+    pub(super) fn resting(&self) -> Counted {
+        Counted::new(&self.resting)
     }
 }
 
-/// Counts a connection as open until it is dropped.
-pub(super) struct OpenConnection {
-    open: Gauge,
+/// Counts a connection until it is dropped.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
 }
 
-impl Drop for OpenConnection {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.open.dec();
+        self.0.dec();
     }
 }

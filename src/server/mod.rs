@@ -149,6 +149,16 @@ impl Listener {
         Ok(Self { name, sockets, address, shared: true, last_word, tls: None })
     }
 
+    /// Has its connections send by an algorithm that the kernel has, such as `cubic`, rather than by the system's default; on an address
+    /// of the machine itself that is `reno`.
+    ///
+    /// # Errors
+    /// When the kernel does not have it, or does not let this process choose it.
+    pub fn controlled_by(self, congestion_control: &str) -> io::Result<Self> {
+        self.sockets.iter().try_for_each(|socket| sockets::control(socket, congestion_control))?;
+        Ok(self)
+    }
+
     /// Has it speak TLS.
     pub fn secured(self, tls: Tls) -> Self {
         Self { tls: Some(tls), ..self }

@@ -12,10 +12,13 @@ use tokio::time::{Instant, sleep_until};
 use super::frames::Flood;
 use super::send_queue::SendQueue;
 
+/// A connection on which so long nothing was under way needs no more than its socket.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// No head is under way.
 const NO_HEAD: u64 = u64::MAX;
 
-/// Why a connection is given up.
+/// What the watch on a connection tells: that it is given up, and why, or that it may rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
     /// The head of a request was not finished in time.
@@ -24,6 +27,8 @@ pub(super) enum Overdue {
     Idle,
     /// The client takes what waits for it too slowly.
     Slow,
+    /// Nothing has been under way for a while. The connection stays open.
+    Rest,
 }
 
 /// How long a connection may take for what.
@@ -130,7 +135,7 @@ impl Pace {
         poll_fn(|context| {
             loop {
                 let now = Instant::now();
-                let moved = self.began + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
+                let moved = self.moved();
                 let deadline = if self.handling.load(Ordering::Relaxed) > 0 { now + patience } else { moved.max(since) + patience };
                 if deadline <= now || self.h2.load(Ordering::Relaxed) {
                     return Poll::Ready(());
@@ -144,14 +149,14 @@ impl Pace {
         .await
     }
 
-    /// Ends when the connection is to be given up. It must be polled whenever the connection was.
-    pub(super) fn overdue(&self) -> impl Future<Output = Overdue> {
+    /// Ends when the connection is to be given up, or may rest, if it `rests` at all. It must be polled whenever the connection was.
+    pub(super) fn overdue(&self, rests: bool) -> impl Future<Output = Overdue> {
         let mut alarm = Box::pin(sleep_until(self.began + self.patience.idle_timeout));
         let mut owing = None;
         poll_fn(move |context| {
             loop {
                 let now = Instant::now();
-                let (deadline, overdue) = self.deadline(now, &mut owing);
+                let (deadline, overdue) = self.deadline(now, &mut owing, rests);
                 if deadline <= now {
                     return Poll::Ready(overdue);
                 }
@@ -164,7 +169,7 @@ impl Pace {
         })
     }
 
-    fn deadline(&self, now: Instant, owing: &mut Option<Owing>) -> (Instant, Overdue) {
+    fn deadline(&self, now: Instant, owing: &mut Option<Owing>, rests: bool) -> (Instant, Overdue) {
         let idle_timeout = self.patience.idle_timeout;
         let head = self.since(&self.head_ms).map(|since| since + self.patience.header_timeout);
         let handling = self.handling.load(Ordering::Relaxed);
@@ -172,13 +177,47 @@ impl Pace {
             (self.owed_until(now, owing), Overdue::Slow)
         } else {
             *owing = None;
-            let moved = self.began + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
-            (if handling > 0 { now } else { moved } + idle_timeout, Overdue::Idle)
+            let moved = self.moved();
+            if rests && idle_timeout > REST_AFTER && head.is_none() && self.is_at_rest(handling) {
+                (moved + REST_AFTER, Overdue::Rest)
+            } else {
+                (if handling > 0 { now } else { moved } + idle_timeout, Overdue::Idle)
+            }
         };
         match head {
             Some(head) if head < rest.0 => (head, Overdue::Head),
             _ => rest,
         }
+    }
+
+    /// Whether nothing is under way on HTTP/1, once something was. What comes in after a request with a body may belong to that.
+    fn is_at_rest(&self, handling: usize) -> bool {
+        let under_way = handling > 0 || self.owes(handling) || self.has_body.load(Ordering::Relaxed) || self.h2.load(Ordering::Relaxed);
+        self.begun.load(Ordering::Relaxed) && !under_way
+    }
+
+    fn moved(&self) -> Instant {
+        self.began + Duration::from_millis(self.moved_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long nothing may come in any more.
+    pub(super) fn silence_left(&self) -> Duration {
+        (self.moved() + self.patience.idle_timeout).saturating_duration_since(Instant::now())
+    }
+
+    /// How long a head may take, from its first byte.
+    pub(super) fn header_timeout(&self) -> Duration {
+        self.patience.header_timeout
+    }
+
+    /// The first bytes of a head on HTTP/1 have come in, and were not read.
+    pub(super) fn head_begins(&self) {
+        self.head_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// Whether the client has sent anything.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Whether something waits for the client to take it.
@@ -313,7 +352,7 @@ mod tests {
     /// After how many seconds the connection is given up, counted from now.
     async fn given_up(pace: &Pace) -> (u64, Overdue) {
         let now = Instant::now();
-        let overdue = pace.overdue().await;
+        let overdue = pace.overdue(false).await;
         (now.elapsed().as_secs(), overdue)
     }
 
@@ -335,6 +374,26 @@ mod tests {
         advance(Duration::from_secs(9)).await;
         pace.has_written(100);
         assert_eq!(given_up(&pace).await, (10, Overdue::Head), "counted from the end of the answer before");
+    }
+
+    #[tokio::test]
+    async fn what_has_nothing_under_way_may_rest() {
+        pause();
+        let pace = pace();
+        let began = Instant::now();
+        assert_eq!((pace.overdue(true).await, began.elapsed().as_secs()), (Overdue::Idle, 60), "before anything was");
+        pace.has_read(pace.now_ms(), 1);
+        drop(pace.handle());
+        let began = Instant::now();
+        assert_eq!((pace.overdue(true).await, began.elapsed().as_secs()), (Overdue::Rest, 1));
+        assert_eq!(pace.silence_left().as_secs_f64().round() as u64, 59);
+        pace.has_body(true);
+        let began = Instant::now();
+        assert_eq!((pace.overdue(true).await, began.elapsed().as_secs()), (Overdue::Idle, 59), "what comes may be the rest of a body");
+        pace.has_body(false);
+        pace.is_blocked(true);
+        pace.has_written(1);
+        assert_eq!(pace.overdue(true).await, Overdue::Slow);
     }
 
     #[tokio::test]
@@ -374,7 +433,7 @@ mod tests {
         pause();
         let pace = pace();
         let began = Instant::now();
-        let mut overdue = std::pin::pin!(pace.overdue());
+        let mut overdue = std::pin::pin!(pace.overdue(false));
         tokio::select! {
             biased;
             _ = &mut overdue => panic!("too early"),
@@ -407,7 +466,7 @@ mod tests {
             let pace = pace();
             pace.is_blocked(true);
             let began = Instant::now();
-            let mut overdue = std::pin::pin!(pace.overdue());
+            let mut overdue = std::pin::pin!(pace.overdue(false));
             let seen = loop {
                 tokio::select! {
                     biased;
@@ -430,7 +489,7 @@ mod tests {
         let request = pace.handle();
         pace.has_frames(pace.now_ms(), 1, false);
         let began = Instant::now();
-        let mut overdue = std::pin::pin!(pace.overdue());
+        let mut overdue = std::pin::pin!(pace.overdue(false));
         tokio::select! {
             biased;
             _ = &mut overdue => panic!("a request is being worked on"),

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Refusal;
@@ -18,6 +19,8 @@ const H2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A stream whose bytes are told to its [`Pace`].
 pub(super) struct PacedStream<T> {
     stream: T,
+    /// Read before, and not used.
+    left: Bytes,
     pace: Arc<Pace>,
     head: HeadWatch,
     protocol: Protocol,
@@ -42,8 +45,13 @@ enum Protocol {
 }
 
 impl<T> PacedStream<T> {
-    pub(super) fn new(stream: T, pace: Arc<Pace>, head: HeadWatch) -> Self {
-        Self { stream, pace, head, protocol: Protocol::Beginning(0), is_blocked: false, has_line: false }
+    /// A stream of which the bytes in `left` were read before, and are read again.
+    pub(super) fn new(stream: T, left: Bytes, pace: Arc<Pace>, head: HeadWatch) -> Self {
+        Self { stream, left, pace, head, protocol: Protocol::Beginning(0), is_blocked: false, has_line: false }
+    }
+
+    pub(super) fn into_inner(self) -> T {
+        self.stream
     }
 
     /// Told of a write: how many bytes there were, and how many of them were taken.
@@ -128,7 +136,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for PacedStream<T> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let result = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let result = if self.left.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))
+        } else {
+            let taken = self.left.len().min(buffer.remaining());
+            buffer.put_slice(&self.left.split_to(taken));
+            Ok(())
+        };
         let read = &buffer.filled()[before..];
         if !read.is_empty() {
             self.read(read, context)?;

@@ -2,12 +2,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 
-use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport, socket_acceptconn};
+use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport, set_tcp_congestion, set_tcp_nodelay, socket_acceptconn};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind as bind_to, listen, socket_with};
 
 /// Connections that wait to be accepted; the kernel may hold fewer (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+
+/// Every kernel has it, every process may choose it, and it does not pace.
+const UNPACED: &str = "reno";
 
 /// A socket that listens on `address`, alone, and does not block.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -33,7 +37,13 @@ pub(super) fn check(socket: &TcpListener) -> io::Result<()> {
     if !socket_acceptconn(socket)? {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
     }
-    socket.set_nonblocking(true)
+    socket.set_nonblocking(true)?;
+    tune(socket, socket.local_addr()?)
+}
+
+/// Has connections that `socket` accepts from now on send by an algorithm of the kernel's (tcp(7), TCP_CONGESTION).
+pub(super) fn control(socket: &TcpListener, algorithm: &str) -> io::Result<()> {
+    Ok(set_tcp_congestion(socket, algorithm)?)
 }
 
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
@@ -42,6 +52,21 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     set_socket_reuseaddr(&socket, true)?;
     set_socket_reuseport(&socket, shared)?;
     bind_to(&socket, &address)?;
+    tune(&socket, address)?;
     listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
+}
+
+/// What connections inherit from the socket that accepts them.
+fn tune(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {
+    // Answers are written whole, so waiting to fill packets only delays the last one of each.
+    set_tcp_nodelay(socket, true)?;
+    // Within a machine there is no line to be shared. An algorithm that paces, such as bbr, spends five times as much on timers as
+    // sending takes. It must be set before a connection is there: one that began to pace does so for good.
+    if address.ip().is_loopback()
+        && let Err(error) = set_tcp_congestion(socket, UNPACED)
+    {
+        tracing::debug!(%error, "the system's congestion control is used");
+    }
+    Ok(())
 }

@@ -250,6 +250,83 @@ async fn a_shared_socket_is_left_to_others_and_connections_have_a_last_word() {
 }
 
 #[tokio::test]
+async fn connections_send_as_their_listener_was_told() {
+    let told = |listener: Listener| {
+        let client = std::net::TcpStream::connect(listener.address()).expect("a connection");
+        listener.sockets[0].set_nonblocking(false).expect("an option");
+        let (stream, _) = listener.sockets[0].accept().expect("a connection");
+        assert!(stream.nodelay().expect("an option"));
+        drop(client);
+        rustix::net::sockopt::tcp_congestion(&stream).expect("an option")
+    };
+    let bind = |address: &str| Listener::bind("test", address.parse().expect("an address"), Threads::Shared).expect("a port");
+    assert_eq!(told(bind("127.0.0.1:0")), "reno");
+    let (elsewhere, default) = (bind("0.0.0.0:0"), std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").expect("a name"));
+    assert_eq!(rustix::net::sockopt::tcp_congestion(&elsewhere.sockets[0]).expect("an option"), default.trim());
+    assert_eq!(told(bind("127.0.0.1:0").controlled_by(default.trim()).expect("the default can be chosen")), default.trim());
+    let unknown = bind("127.0.0.1:0").controlled_by("carrier_pigeon").expect_err("there is none");
+    assert_eq!(unknown.kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        told(Listener::adopt("test", bind("127.0.0.1:0").sockets.remove(0), Threads::Shared, Duration::ZERO).expect("it listens")),
+        "reno"
+    );
+}
+
+#[tokio::test]
+async fn connections_rest_while_nothing_is_under_way_and_go_on() {
+    let header_timeout = Duration::from_millis(500);
+    let server = run(Config { header_timeout, ..CONFIG }).await;
+    let rested = |count| {
+        let metrics = server.metrics.clone();
+        async move {
+            while metrics.resting("test") != count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        rested(1).await;
+        stream.write_all(GET).await.expect("sent");
+        answer(&mut stream).await;
+        assert_eq!(server.metrics.resting("test"), 0);
+    }
+    rested(1).await;
+    for byte in GET {
+        stream.write_all(&[*byte]).await.expect("sent");
+        tokio::task::yield_now().await;
+        assert_eq!(server.metrics.resting("test"), 1, "a head that is not whole yet");
+    }
+    answer(&mut stream).await;
+
+    // Half a head that came with the request before it is not forgotten: its time runs.
+    stream.write_all(&[GET, &GET[..9]].concat()).await.expect("sent");
+    answer(&mut stream).await;
+    assert_eq!((rest(&mut stream).await.as_str(), server.ends(ConnectionEnd::HeadTimeout)), ("", 1));
+    let mut stream = server.connect().await;
+    stream.write_all(&GET[..9]).await.expect("sent");
+    assert_eq!((rest(&mut stream).await.as_str(), server.ends(ConnectionEnd::HeadTimeout)), ("", 2));
+
+    // What follows an answer may be the rest of a body, so this one does not rest.
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n12").await.expect("sent");
+    answer(&mut stream).await;
+    let mut other = server.connect().await;
+    other.write_all(GET).await.expect("sent");
+    answer(&mut other).await;
+    rested(1).await;
+    drop(other);
+    rested(0).await;
+    stream.write_all(GET).await.expect("sent");
+    answer(&mut stream).await;
+    rested(1).await;
+
+    server.stop.cancel();
+    assert_eq!(server.ended.await.expect("no panic").cut, 0);
+    assert_eq!(rest(&mut stream).await, "");
+}
+
+#[tokio::test]
 async fn limits_can_change_while_it_serves() {
     let limits = LiveConfig::from(CONFIG);
     let listener = Listener::bind("test", "127.0.0.1:0".parse().expect("an address"), CONFIG.threads).expect("a port");

@@ -34,6 +34,11 @@ impl Transport {
         Self { stream, lender }
     }
 
+    /// The socket, to wait for what comes in.
+    pub(super) fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Where a slice is in the arena's file, if the kernel shall take it from there.
     fn lent(&self, slice: &[u8]) -> Option<(&Lender, u64)> {
         let lender = self.lender.as_ref().filter(|_| slice.len() >= LENT_BYTES_MIN)?;

@@ -33,8 +33,9 @@ const PLAIN_PATIENCE: Duration = Duration::from_secs(1);
 const PLAIN_BYTES_MAX: usize = 64 << 10;
 
 /// The protocol that was agreed on in the handshake (ALPN, RFC 7301). Clients that name none speak HTTP/1.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::server) enum Protocol {
+    #[default]
     Http1,
     Http2,
 }

@@ -25,6 +25,7 @@ mod write;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
 
@@ -98,6 +99,15 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .acquire_timeout(TURN_WAIT)
         .max_lifetime(None)
         .idle_timeout(None)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // What is under way to the connection's thread comes first, rollbacks among it.
+                connection.ping().await?;
+                // SQLite takes a transaction back by itself when the disk is full or fails (sqlite.org/lang_transaction.html). The rollback
+                // that follows is then an error, and the connection is taken for one within a transaction, in which no other can begin.
+                Ok(!connection.is_in_transaction())
+            })
+        })
 }
 
 /// SQLite makes the contents of its files durable, but not the entry of a database it has just created.

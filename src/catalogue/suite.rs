@@ -378,3 +378,18 @@ async fn contradictions_are_found() {
     }
     catalogue.close().await;
 }
+
+/// As SQLite does by itself when the disk is full.
+#[tokio::test]
+async fn a_transaction_that_was_taken_back_unasked_does_not_outlive_its_caller() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let catalogue = Catalogue::open(&directory.path().join("catalogue.sqlite")).await.expect("a catalogue");
+    for (pool, begin) in [(&catalogue.writer, "BEGIN IMMEDIATE"), (&catalogue.readers, "BEGIN")] {
+        let mut transaction = pool.begin_with(begin).await.expect("begun");
+        sqlx::query("ROLLBACK").execute(&mut *transaction).await.expect("taken back");
+        assert!(transaction.commit().await.is_err());
+    }
+    planned(&catalogue, title_id(1)).await;
+    assert_eq!(catalogue.contradictions(10).await.expect("asked"), []);
+    catalogue.close().await;
+}

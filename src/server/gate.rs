@@ -16,6 +16,7 @@ use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use pin_project_lite::pin_project;
 
+use super::answer_body::AnswerBody;
 use super::connection::Admitted;
 use super::limits::{HeadLimits, Limits};
 use super::metrics::RefusalCounters;
@@ -108,7 +109,7 @@ where
     B: Body + Send + 'static,
     B::Data: From<Bytes>,
 {
-    type Response = Response<Either<B, Full<B::Data>>>;
+    type Response = Response<Either<AnswerBody<B>, Full<B::Data>>>;
     type Error = S::Error;
     type Future = Passing<S::Future, B>;
 
@@ -151,7 +152,7 @@ where
     B: Body,
     B::Data: From<Bytes>,
 {
-    type Output = Result<Response<Either<B, Full<B::Data>>>, E>;
+    type Output = Result<Response<Either<AnswerBody<B>, Full<B::Data>>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
@@ -160,14 +161,16 @@ where
             }
             PassingProjection::Through { answer, handling, may_close, close, strict_transport_security } => {
                 let mut response = ready!(answer.poll(context))?;
-                let ending = handling.take().is_some_and(|handling| handling.is_ending());
+                let handling = handling.take();
+                let ending = handling.as_ref().is_some_and(|handling| handling.is_ending());
+                let answering = handling.filter(|_| *may_close).map(|handling| handling.answer());
                 if *close || *may_close && ending {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 if let Some(value) = strict_transport_security.take() {
                     response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
                 }
-                Poll::Ready(Ok(response.map(Either::Left)))
+                Poll::Ready(Ok(response.map(|body| Either::Left(AnswerBody::new(body, answering)))))
             }
         }
     }

@@ -7,6 +7,7 @@
 
 mod accept;
 mod addresses;
+mod answer_body;
 mod connection;
 mod drowsy;
 mod frames;

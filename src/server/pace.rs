@@ -58,6 +58,7 @@ pub(super) struct Pace {
     head_ms: AtomicU64,
     head_bytes: AtomicUsize,
     handling: AtomicUsize,
+    answering: AtomicUsize,
     has_body: AtomicBool,
     sent_bytes: AtomicU64,
     blocked: AtomicBool,
@@ -79,6 +80,7 @@ impl Pace {
             head_ms: AtomicU64::new(NO_HEAD),
             head_bytes: AtomicUsize::new(0),
             handling: AtomicUsize::new(0),
+            answering: AtomicUsize::new(0),
             has_body: AtomicBool::new(false),
             sent_bytes: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
@@ -192,7 +194,8 @@ impl Pace {
 
     /// Whether nothing is under way on HTTP/1, once something was. What comes in after a request with a body may belong to that.
     fn is_at_rest(&self, handling: usize) -> bool {
-        let under_way = handling > 0 || self.owes(handling) || self.has_body.load(Ordering::Relaxed) || self.h2.load(Ordering::Relaxed);
+        let working = handling > 0 || self.answering.load(Ordering::Relaxed) > 0;
+        let under_way = working || self.owes(handling) || self.has_body.load(Ordering::Relaxed) || self.h2.load(Ordering::Relaxed);
         self.begun.load(Ordering::Relaxed) && !under_way
     }
 
@@ -327,6 +330,21 @@ impl Handling {
     pub(super) fn is_ending(&self) -> bool {
         self.0.is_ending()
     }
+
+    /// The request is no longer being worked on, but its answer is under way until the guard is dropped.
+    pub(super) fn answer(self) -> Answering {
+        self.0.answering.fetch_add(1, Ordering::Relaxed);
+        Answering(Arc::clone(&self.0))
+    }
+}
+
+/// An answer whose body has not ended.
+pub(super) struct Answering(Arc<Pace>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.answering.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Handling {
@@ -383,7 +401,11 @@ mod tests {
         let began = Instant::now();
         assert_eq!((pace.overdue(true).await, began.elapsed().as_secs()), (Overdue::Idle, 60), "before anything was");
         pace.has_read(pace.now_ms(), 1);
-        drop(pace.handle());
+        let answering = pace.handle().answer();
+        let began = Instant::now();
+        assert_eq!((pace.overdue(true).await, began.elapsed().as_secs()), (Overdue::Idle, 60), "the body of an answer pauses");
+        drop(answering);
+        pace.has_written(1);
         let began = Instant::now();
         assert_eq!((pace.overdue(true).await, began.elapsed().as_secs()), (Overdue::Rest, 1));
         assert_eq!(pace.silence_left().as_secs_f64().round() as u64, 59);

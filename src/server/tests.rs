@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use futures_util::{FutureExt, StreamExt};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -33,7 +34,7 @@ struct Running {
     address: SocketAddr,
     metrics: Metrics,
     stop: CancellationToken,
-    /// Told when a request for `/slow` has come in; such a request is answered when `go` is told.
+    /// Told when a request for `/slow` has come in; such a request is answered when `go` is told, and one for `/pausing` is then ended.
     came: Arc<Notify>,
     go: Arc<Notify>,
     ended: JoinHandle<Drained>,
@@ -56,14 +57,22 @@ fn run_on(listener: Listener, config: impl Into<LiveConfig>) -> Running {
                 let (came, go, large) = (Arc::clone(&came), Arc::clone(&go), large.clone());
                 async move {
                     if request.uri().path() == "/large" {
-                        return Ok(Response::new(Full::new(large)));
+                        return Ok(Response::new(Full::new(large).boxed_unsync()));
+                    }
+                    if request.uri().path() == "/pausing" {
+                        let pause = async move { go.notified().await };
+                        let begun = futures_util::stream::iter([Bytes::from_static(b"begun ")]);
+                        let ended = futures_util::stream::once(pause.map(|()| Bytes::from_static(b"HTTP/1.1")));
+                        let frames = begun.chain(ended).map(|bytes| Ok(hyper::body::Frame::data(bytes)));
+                        return Ok(Response::new(StreamBody::new(frames).boxed_unsync()));
                     }
                     if request.uri().path() == "/slow" {
                         came.notify_one();
                         go.notified().await;
                     }
                     assert!(request.extensions().get::<Peer>().is_some_and(|peer| peer.address.ip().is_loopback() && !peer.tls));
-                    Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(format!("{:?}", request.version())))))
+                    let body = Full::new(Bytes::from(format!("{:?}", request.version())));
+                    Ok::<_, Infallible>(Response::new(body.boxed_unsync()))
                 }
             });
             listener.serve(service, config, None, &metrics, stop).await.expect("sockets and threads")
@@ -320,6 +329,20 @@ async fn connections_rest_while_nothing_is_under_way_and_go_on() {
     stream.write_all(GET).await.expect("sent");
     answer(&mut stream).await;
     rested(1).await;
+
+    // A body that pauses has not ended.
+    let mut pausing = server.connect().await;
+    pausing.write_all(b"GET /pausing HTTP/1.0\r\n\r\n").await.expect("sent");
+    let mut begun = [0; 256];
+    while !String::from_utf8_lossy(&begun).contains("begun ") {
+        let read = begun.iter().position(|&byte| byte == 0).expect("it is short");
+        assert_ne!(pausing.read(&mut begun[read..]).await.expect("a part"), 0);
+    }
+    stream.write_all(GET).await.expect("sent");
+    answer(&mut stream).await;
+    rested(1).await;
+    server.go.notify_one();
+    assert_eq!(rest(&mut pausing).await, "HTTP/1.1");
 
     server.stop.cancel();
     assert_eq!(server.ended.await.expect("no panic").cut, 0);

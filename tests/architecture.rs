@@ -131,6 +131,29 @@ fn the_map_names_every_module() {
     assert!(missing.is_empty(), "not in ARCHITECTURE.md: {missing:?}");
 }
 
+/// The fuzz targets compile these modules from where they stand, in a workspace that no other build sees.
+#[test]
+fn the_fuzz_workspace_has_what_its_modules_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dependencies = |path: &str| {
+        let text = std::fs::read_to_string(root.join(path)).expect("a manifest");
+        text.parse::<toml::Table>().expect("TOML")["dependencies"].as_table().expect("a table").clone()
+    };
+    let version = |value: &toml::Value| value.get("version").unwrap_or(value).clone();
+    let (ours, fuzzed) = (dependencies("Cargo.toml"), dependencies("fuzz/Cargo.toml"));
+    let mut named = 0;
+    for source in ["src/semantics", "src/title"].iter().flat_map(|folder| source::read_all(root, folder)) {
+        let text = std::fs::read_to_string(root.join(&source.path)).expect("a source");
+        for (name, value) in &ours {
+            if text.lines().any(|line| line.starts_with(&format!("use {}::", name.replace('-', "_")))) {
+                assert_eq!(fuzzed.get(name).map(version), Some(version(value)), "{name} in fuzz/Cargo.toml, for {}", source.path);
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 10, "{named}");
+}
+
 #[test]
 fn the_server_links_no_ffmpeg() {
     let linked = linked_libraries(env!("CARGO_BIN_EXE_headwater"));

@@ -130,7 +130,8 @@ impl Driver {
             let protocol = if left.is_empty() { Box::pin(self.opened(&stream, pace)).await } else { Ok(Protocol::Http1) };
             let io = |stream| TokioIo::new(PacedStream::new(stream, left, Arc::clone(pace), gate.head_watch()));
             match protocol {
-                Ok(Protocol::Http1) => {
+                // Once HTTP/1 was spoken, a preface of HTTP/2 is a wrong request.
+                Ok(protocol) if protocol == Protocol::Http1 || pace.has_begun() => {
                     let mut connection = Box::pin(self.protocols.http1.serve_connection(io(stream), Arc::clone(&gate)));
                     if let Some(end) = self.attend(&mut connection, pace, true).await {
                         return end;
@@ -138,7 +139,7 @@ impl Driver {
                     let parts = Pin::into_inner(connection).into_parts();
                     (stream, left) = (parts.io.into_inner().into_inner(), parts.read_buf);
                 }
-                Ok(Protocol::Http2) => {
+                Ok(_) => {
                     pace.speaks_h2();
                     let mut connection = Box::pin(self.protocols.http2.serve_connection(io(stream), gate));
                     return self.attend(&mut connection, pace, false).await.unwrap_or(ConnectionEnd::Idle);

@@ -330,6 +330,17 @@ async fn connections_rest_while_nothing_is_under_way_and_go_on() {
     answer(&mut stream).await;
     rested(1).await;
 
+    // Whoever spoke HTTP/1 does not change over to HTTP/2.
+    let mut changing = server.connect().await;
+    changing.write_all(GET).await.expect("sent");
+    answer(&mut changing).await;
+    rested(2).await;
+    changing.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("sent");
+    let mut told = Vec::new();
+    // It may be closed with the rest of this unread.
+    let _ = changing.read_to_end(&mut told).await;
+    assert!(told.is_empty() || told.starts_with(b"HTTP/1"), "no settings: {told:?}");
+
     // A body that pauses has not ended.
     let mut pausing = server.connect().await;
     pausing.write_all(b"GET /pausing HTTP/1.0\r\n\r\n").await.expect("sent");

@@ -102,9 +102,7 @@ fn fail(status: i32, error: &dyn std::fmt::Display) -> ! {
 }
 
 fn main() {
-    // Cargo adds an argument of its own.
-    let words = std::env::args().skip(1).filter(|word| word != "--bench");
-    let asked = arguments::parse(words).unwrap_or_else(|error| fail(2, &error));
+    let asked = arguments::parse(std::env::args().skip(1)).unwrap_or_else(|error| fail(2, &error));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap_or_else(|error| fail(1, &error));
     match runtime.block_on(LocalSet::new().run_until(run(asked))) {
         Ok(told) => print(&told),
